@@ -1,0 +1,116 @@
+"""Numbers about attacks: how far they move, how often they win, what they cost (lectures 02, 17)."""
+
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from .attacks.contract import CHUNK, GPU_CHUNK, frozen, logits
+
+
+def norms(delta):
+    """Return {"l0", "l1", "l2", "linf"}, each [N], of the perturbations delta [N, ...].
+
+    l0 counts changed pixels; l1, l2 and linf are in pixel units of [0, 1]. Source: lecture 02.
+    """
+    if not isinstance(delta, torch.Tensor) or delta.ndim < 2:
+        raise ValueError(
+            "delta: pass a tensor of shape (N, ...): add a first axis with delta[None]"
+        )
+    flat = delta.detach().flatten(1)
+    size = flat.abs()
+    return {
+        "l0": (flat != 0).sum(1),
+        "l1": size.sum(1),
+        "l2": flat.norm(dim=1),
+        "linf": size.amax(1) if size.shape[1] else size.sum(1),
+    }
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `evaluate` measured. Shares are in [0, 1]; norms are medians over all images."""
+
+    n: int
+    acc1: float  # the true class is first
+    acc5: float  # the true class is among the first five
+    confidence: float  # mean probability of the predicted class
+    success_rate: float  # of the images that were right (targeted: not yet the target) before
+    l0: float
+    l1: float
+    l2: float
+    linf: float
+    seconds: float  # the attack alone
+    queries: float  # forward passes of the attack, per image
+
+    def as_dict(self):
+        """Return the numbers as a plain dict, for a table."""
+        return asdict(self)
+
+    def _repr_markdown_(self):
+        names = list(asdict(self))
+        cells = [f"{v:,}" if isinstance(v, int) else f"{v:.4g}" for v in asdict(self).values()]
+        rows = [names, ["---:"] * len(names), cells]
+        return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def evaluate(model, x, y, attack=None, *, target=None, batch_size=None, progress=False):
+    """Attack x [N, ...] with labels y [N] in batches and return a `Report`.
+
+    attack: (model, x, y) -> x_adv, for example `functools.partial(fgsm, eps=0.1)`; None measures
+    the clean images. target: int64 [N], passed on to the attack; success then means the target.
+    Raises ValueError where x is empty or lengths differ.
+    """
+    if not len(x) or len(x) != len(y):
+        raise ValueError(f"x, y: {len(x)} images and {len(y)} labels; pass as many of each, not 0")
+    batch_size = batch_size or CHUNK.get(x.device.type, GPU_CHUNK)
+    sums, before, after, moved = [], [], [], []
+    seconds, queries = 0.0, 0
+    starts = range(0, len(x), batch_size)
+    for i in tqdm(starts, desc="evaluate", unit="batch", disable=not progress, leave=False):
+        part = slice(i, i + batch_size)
+        goal = {} if target is None else {"target": target[part]}
+        begun = time.perf_counter()
+        with _counting(model) as count:
+            x_adv = attack(model, x[part], y[part], **goal) if attack else x[part]
+        seconds, queries = seconds + time.perf_counter() - begun, queries + count[0]
+        with torch.no_grad(), frozen(model):
+            clean = logits(model, x[part])
+            z = logits(model, x_adv) if attack else clean
+        top = z.topk(min(5, z.shape[1]), dim=1).indices == y[part, None]
+        confidence = z.softmax(1).amax(1)
+        sums.append(torch.stack([top[:, 0].float(), top.any(1).float(), confidence], 1))
+        wanted = y[part] if target is None else target[part]
+        before.append(clean.argmax(1) == wanted)
+        after.append(z.argmax(1) == wanted)
+        moved.append(norms(x_adv - x[part]))
+    acc1, acc5, confidence = torch.cat(sums).mean(0).tolist()
+    before, after = torch.cat(before), torch.cat(after)
+    # Untargeted: right images that turn wrong. Targeted: others that turn into the target.
+    eligible, won = (before, ~after) if target is None else (~before, after)
+    rate = won[eligible].float().mean().item() if eligible.any() else 0.0
+    middle = {k: torch.cat([m[k].float() for m in moved]).median().item() for k in moved[0]}
+    return Report(
+        len(x), acc1, acc5, confidence, rate, **middle, seconds=seconds, queries=queries / len(x)
+    )
+
+
+@contextmanager
+def _counting(model):
+    """Count the examples that pass through `model`, in a list of one number."""
+    count = [0]
+    if not isinstance(model, nn.Module):
+        yield count
+        return
+
+    def add(_module, inputs, _output):
+        count[0] += len(inputs[0])
+
+    handle = model.register_forward_hook(add)
+    try:
+        yield count
+    finally:
+        handle.remove()

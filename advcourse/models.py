@@ -1,0 +1,161 @@
+"""The victims, and their checkpoints: plain tensors with a manifest that says how they were made."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+CHECKPOINTS = Path(__file__).resolve().parent.parent / "data" / "checkpoints"
+
+
+def lenet5():
+    """Build LeNet-5 (LeCun et al. 1998) with ReLU and max pooling: N x 1 x 28 x 28 -> N x 10."""
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, 10),
+    )
+
+
+def mlp():
+    """Build the blue team's net, 784-128-10 with ReLU and dropout (lectures 04 and 13)."""
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)
+    )
+
+
+def shallow():
+    """Build the shallow network of lecture 14, 784-32-10 with ReLU."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))
+
+
+def mlp20():
+    """Build the seminar report's 784-20-10 net (lecture 07)."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 20), nn.ReLU(), nn.Linear(20, 10))
+
+
+ARCHITECTURES = {f.__name__: f for f in (lenet5, mlp, shallow, mlp20)}
+
+
+def device():
+    """Return the device to compute on: CUDA, Apple's MPS, or the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def build(architecture, seed=0):
+    """Return a fresh model with weights drawn from `seed`; the global random state is left alone."""
+    if architecture not in ARCHITECTURES:
+        raise ValueError(f"no architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ARCHITECTURES[architecture]()
+
+
+def load(architecture, dataset, variant="standard", folder=CHECKPOINTS):
+    """Return the trained model in eval mode, on the CPU.
+
+    dataset: a name ("mnist", "digits") or a `data.Dataset`; variant: how it was trained.
+    Raises ValueError for an unknown name, FileNotFoundError where nothing was trained yet, and
+    OSError for a file that is not the one its manifest describes.
+    """
+    model = build(architecture)
+    entry = _entry(architecture, dataset, variant, folder)
+    model.load_state_dict(load_file(_sound(entry, folder)))
+    return model.eval()
+
+
+def save(model, architecture, dataset, variant="standard", folder=CHECKPOINTS, **facts):
+    """Store the weights and enter `facts` (accuracy, seed, command ...) in the manifest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    key = _key(architecture, dataset, variant)
+    path = folder / f"{key}.safetensors"
+    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    part = path.with_suffix(".part")
+    save_file(state, part)
+    part.replace(path)
+    entries = manifest(folder) | {
+        key: {
+            "architecture": architecture,
+            "dataset": _name(dataset),
+            "variant": variant,
+            "file": path.name,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            **facts,
+        }
+    }
+    text = json.dumps(dict(sorted(entries.items())), indent=1) + "\n"
+    part = folder / "manifest.part"
+    part.write_text(text, encoding="utf-8")
+    part.replace(folder / "manifest.json")
+    return path
+
+
+def manifest(folder=CHECKPOINTS):
+    """Return {key: {architecture, dataset, variant, file, sha256, accuracy, seed, command}}."""
+    path = folder / "manifest.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def variants(dataset, folder=CHECKPOINTS):
+    """Return the (architecture, variant) pairs that are trained on `dataset`."""
+    name = _name(dataset)
+    return [
+        (e["architecture"], e["variant"]) for e in manifest(folder).values() if e["dataset"] == name
+    ]
+
+
+def check_checkpoints(folder=CHECKPOINTS):
+    """Return a sentence for every checkpoint that is missing or damaged; [] when all are sound."""
+    entries = manifest(folder)
+    problems = [] if entries else ["no checkpoints: python -m advcourse train"]
+    for entry in entries.values():
+        try:
+            _sound(entry, folder)
+        except OSError as problem:
+            problems.append(str(problem))
+    return problems
+
+
+def _name(dataset):
+    return dataset if isinstance(dataset, str) else dataset.name
+
+
+def _key(architecture, dataset, variant):
+    return f"{architecture}-{_name(dataset)}-{variant}"
+
+
+def _entry(architecture, dataset, variant, folder):
+    key = _key(architecture, dataset, variant)
+    entries = manifest(folder)
+    if key not in entries:
+        trained = ", ".join(sorted(entries)) or "none"
+        raise FileNotFoundError(
+            f"no checkpoint {key}; make it with `python -m advcourse train {architecture} "
+            f"--dataset {_name(dataset)}`. Trained so far: {trained}"
+        )
+    return entries[key]
+
+
+def _sound(entry, folder):
+    """Return the path of the entry's file, once its hash is the manifest's."""
+    path = folder / entry["file"]
+    mend = f"restore it with `git checkout data/checkpoints`, or make it again: {entry['command']}"
+    if not path.exists():
+        raise FileNotFoundError(f"checkpoint {path.name} is missing; {mend}")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
+        raise OSError(f"checkpoint {path.name} is not the file that the manifest describes; {mend}")
+    return path

@@ -1,0 +1,123 @@
+"""One training loop; what makes a training special is an argument of it, not a loop of its own."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from tqdm.auto import tqdm
+
+from .attacks.contract import frozen, logits
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop, "sgd": torch.optim.SGD}
+
+
+def fit(
+    model,
+    x,
+    y,
+    *,
+    epochs,
+    batch_size=128,
+    optimizer="adam",
+    learning_rate=1e-3,
+    decay=True,
+    augment=None,
+    penalty=None,
+    seed=0,
+    progress=True,
+    resume=None,
+):
+    """Train `model` on x [N, ...] and y [N] by cross-entropy; return the mean loss of each epoch.
+
+    decay: let the learning rate fall to 0 along a half cosine.
+    augment: (model, x, y, generator) -> (x, y) for each batch, for example noise or an attack.
+    penalty: (model) -> scalar, added to the loss, for example an l1 or l2 norm of the weights.
+    resume: a file that keeps the state after every epoch; an interrupted training goes on there.
+    The model is left in eval mode. Same seed, same result; the global random state is left alone.
+    Raises ValueError for unknown optimizers and lengths that differ.
+    """
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"no optimizer {optimizer!r}; there are {', '.join(OPTIMIZERS)}")
+    if not len(x) or len(x) != len(y):
+        raise ValueError(f"x, y: {len(x)} images and {len(y)} labels; pass as many of each, not 0")
+    step = OPTIMIZERS[optimizer](model.parameters(), lr=learning_rate)
+    factor = torch.optim.lr_scheduler.CosineAnnealingLR(step, epochs) if decay else None
+    shuffle = torch.Generator().manual_seed(seed)
+    state = _Resume(resume, model, step, factor, shuffle)
+    with torch.random.fork_rng(devices=[]):  # dropout draws from the global state
+        torch.manual_seed(seed + 1)
+        losses = state.restore()
+        bar = tqdm(range(len(losses), epochs), desc="training", unit="epoch", disable=not progress)
+        for _ in bar:
+            losses.append(_epoch(model, x, y, batch_size, step, augment, penalty, shuffle))
+            if factor:
+                factor.step()
+            bar.set_postfix(loss=f"{losses[-1]:.4f}")
+            state.keep(losses)
+    state.forget()
+    model.eval()
+    return losses
+
+
+def _epoch(model, x, y, batch_size, step, augment, penalty, generator):
+    """Run once over the shuffled data; return the mean loss per example."""
+    total = 0.0
+    for rows in torch.randperm(len(x), generator=generator).to(x.device).split(batch_size):
+        x_batch, y_batch = x[rows], y[rows]
+        if augment:
+            x_batch, y_batch = augment(model, x_batch, y_batch, generator)
+        model.train()
+        loss = F.cross_entropy(model(x_batch), y_batch)
+        cost = loss + penalty(model) if penalty else loss
+        step.zero_grad(set_to_none=True)
+        cost.backward()
+        step.step()
+        total += loss.item() * len(rows)
+    return total / len(x)
+
+
+class _Resume:
+    """The state of a training between two epochs, in a file; nothing where no file is asked for."""
+
+    def __init__(self, path, model, step, factor, generator):
+        self.path = Path(path) if path else None
+        self.parts = [p for p in (model, step, factor) if p]
+        self.generator = generator
+
+    def restore(self):
+        if not self.path or not self.path.exists():
+            return []
+        kept = torch.load(self.path, weights_only=True)
+        for part, state in zip(self.parts, kept["parts"], strict=True):
+            part.load_state_dict(state)
+        self.generator.set_state(kept["shuffle"])
+        torch.set_rng_state(kept["dropout"])
+        return kept["losses"]
+
+    def keep(self, losses):
+        if self.path:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            part = self.path.with_suffix(".part")
+            kept = {
+                "parts": [p.state_dict() for p in self.parts],
+                "shuffle": self.generator.get_state(),
+                "dropout": torch.get_rng_state(),
+                "losses": losses,
+            }
+            torch.save(kept, part)
+            part.replace(self.path)
+
+    def forget(self):
+        if self.path:
+            self.path.unlink(missing_ok=True)
+
+
+@torch.no_grad()
+def accuracy(model, x, y, batch_size=1000):
+    """Return the share of x [N, ...] whose label y [N] the model predicts, in eval mode."""
+    with frozen(model):
+        right = [
+            logits(model, a).argmax(1) == b
+            for a, b in zip(x.split(batch_size), y.split(batch_size), strict=True)
+        ]
+    return torch.cat(right).float().mean().item()

@@ -1,0 +1,24 @@
+"""A problem with two features, in which the ideas of the lectures can be seen."""
+
+import torch
+from sklearn.datasets import make_moons
+from torch import nn
+
+from . import training
+
+
+def points(n=400, seed=0):
+    """Return two interleaved crescents: x [n, 2] in [0, 1], and y [n]."""
+    x, y = make_moons(n, noise=0.12, random_state=seed)
+    x = torch.tensor(x, dtype=torch.float32)
+    low, high = x.amin(0), x.amax(0)
+    return 0.06 + 0.88 * (x - low) / (high - low), torch.tensor(y)
+
+
+def net(x, y, hidden=32, epochs=150, seed=0):
+    """Train a 2-hidden-2 ReLU net on the points within a second or two."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Linear(2, hidden), nn.ReLU(), nn.Linear(hidden, 2))
+    training.fit(model, x, y, epochs=epochs, batch_size=100, learning_rate=0.02, progress=False)
+    return model

@@ -1,0 +1,19 @@
+"""Typical wrong answers of students; each check must name the mistake that each one makes.
+
+`WRONG` lists (check, what its message must contain, the answer). One entry, one mistake.
+"""
+
+WRONG = []
+
+
+def wrong(check, message):
+    """Register the decorated function as a wrong answer to `check`, caught with `message`."""
+
+    def register(answer):
+        WRONG.append((check, message, answer))
+        return answer
+
+    return register
+
+
+from . import lab02, lab03, lab04  # noqa: E402, F401

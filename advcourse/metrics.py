@@ -66,6 +66,8 @@ def evaluate(model, x, y, attack=None, *, target=None, batch_size=None, progress
     """
     if not len(x) or len(x) != len(y):
         raise ValueError(f"x, y: {len(x)} images and {len(y)} labels; pass as many of each, not 0")
+    if target is not None and len(target) != len(x):
+        raise ValueError(f"target: {len(target)} classes for {len(x)} images; pass one per image")
     batch_size = batch_size or CHUNK.get(x.device.type, GPU_CHUNK)
     sums, before, after, moved = [], [], [], []
     seconds, queries = 0.0, 0

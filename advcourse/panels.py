@@ -73,6 +73,7 @@ def attack_panel(classes, example):
     axes = made.subplots(1, 5, width_ratios=[1, 1, 1, 1, 1.55])
     for ax in axes[:4]:
         ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(True)
     blank = plots.pixels(torch.zeros_like(example))
     kinds = [("gray", 0), (plots.DELTA, -1), (plots.DELTA, -1), ("gray", 0)]
     arts = [
@@ -233,3 +234,40 @@ def step_panel(model, x, y, gradient, loss, scale):
         )
 
     return Panel(made, [box, corner, plain, start], update)
+
+
+@plots.styled
+def poison_panel(fit, x, y, poison, victim, y_victim, size=90):
+    """Build: a toy classifier's regions as the first k of the `poison` points join its training set.
+
+    fit: (x [N, 2], y [N]) -> predict, a function [M, 2] -> [M]; poison: (x [K, 2], y [K]);
+    victim [2]: the test point that the attacker wants classified as something else than y_victim.
+    """
+    made = plots.figure(9.4, 4.2)
+    ax = made.subplots()
+    axis = torch.linspace(0, 1, size)
+    plane = torch.cartesian_prod(axis, axis)
+    shade = {"cmap": "gray_r", "vmin": 0, "vmax": 3, "origin": "lower", "extent": (0, 1, 0, 1)}
+    region = ax.imshow(torch.zeros(size, size), **shade)
+    before = fit(x, y)(plane).float().view(size, size).T
+    ax.contour(axis, axis, before, [0.5], colors=plots.INK, linestyles="--", linewidths=1)
+    plots.points(ax, x, y)
+    (added,) = ax.plot([], [], "P", color=plots.THIRD, markersize=8, label="poison")
+    (star,) = ax.plot(*victim.tolist(), "*", color=plots.INK, markersize=15, label="test point")
+    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="feature 1", ylabel="feature 2")
+    ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
+
+    def update(points):
+        px, py = poison[0][:points], poison[1][:points]
+        predict = fit(torch.cat([x, px]), torch.cat([y, py]))
+        region.set_data(predict(plane).float().view(size, size).T)
+        added.set_data(px[:, 0], px[:, 1])
+        right = (predict(x) == y).float().mean().item()
+        fooled = int(predict(victim[None])) != y_victim
+        return (
+            f"{points} poisoned points among {len(x)} clean ones ({points / (points + len(x)):.1%}): "
+            f"{right:.1%} of the clean points are right, the test point is "
+            f"{'misclassified' if fooled else 'still right'}."
+        )
+
+    return Panel(made, [region, *ax.collections, added, star], update)

@@ -122,6 +122,7 @@ def images(rows, titles=None, row_labels=None, deltas=(), height=1.25):
 
 
 def _image(ax, x, is_delta):
+    ax.spines[:].set_visible(True)  # a white picture on a white page needs its border
     if is_delta:
         size = max(x.abs().max().item(), 1e-9)
         ax.imshow(pixels(x), cmap=DELTA, vmin=-size, vmax=size)
@@ -130,9 +131,13 @@ def _image(ax, x, is_delta):
 
 
 def table(header, rows):
-    """Return a Markdown table; the first column holds names, the others numbers or texts."""
-    lines = [header, [":---", *["---:"] * (len(header) - 1)], *rows]
-    return Markdown("\n".join("| " + " | ".join(str(c) for c in line) + " |" for line in lines))
+    """Return a Markdown table; columns of numbers are aligned to the right."""
+    rows = [[str(field) for field in row] for row in rows]
+    numeric = [
+        all(field[:1] in "+-.0123456789" for field in column) for column in zip(*rows, strict=True)
+    ]
+    lines = [header, ["---:" if n else ":---" for n in numeric], *rows]
+    return Markdown("\n".join("| " + " | ".join(line) + " |" for line in lines))
 
 
 @styled

@@ -8,7 +8,8 @@ import json
 NAMES = {"eps": "epsilon", "strength": "epsilon", "step": "iterations"}
 # Runs in the page: reads the sliders, looks up the frame, swaps picture, alt text and caption.
 MOVE = (
-    "const f=this.closest('figure'),d=f.data||=JSON.parse(f.querySelector('template').innerHTML);"
+    "const f=this.closest('figure'),t=f.querySelector('template').content.textContent,"
+    "d=f.data||=JSON.parse(t);"
     "let i=0;f.querySelectorAll('input,select').forEach((e,k)=>{i=i*d.size[k]+ +e.value;"
     "const o=e.nextElementSibling;if(o)o.value=d.axes[k][e.value]});"
     "const p=f.querySelector('img');p.src='data:image/webp;base64,'+d.frames[d.index[i]];"
@@ -20,11 +21,11 @@ class Twin:
     """Frames of `render(**values) -> (WebP bytes, caption)` over all combinations of `axes`.
 
     axes: {argument: list of values} for a slider, or {argument: {label: value}} for a menu. Equal
-    frames are stored once.
+    frames are stored once. named: what a slider is called, where that is not its argument.
     """
 
-    def __init__(self, render, label, axes):
-        self.label = label
+    def __init__(self, render, label, axes, named=None):
+        self.label, self.named = label, NAMES | (named or {})
         self.names = list(axes)
         self.menus = [isinstance(v, dict) for v in axes.values()]
         self.axes = [
@@ -49,8 +50,8 @@ class Twin:
 
     def _repr_html_(self):
         data = {
-            "size": [len(axis) for axis in self.axes],
-            "axes": [list(axis) for axis in self.axes],
+            "size": [len(axis) for axis in self.axes if len(axis) > 1],
+            "axes": [list(axis) for axis in self.axes if len(axis) > 1],
             "index": self.index,
             "frames": self.frames,
             "captions": self.captions,
@@ -59,11 +60,12 @@ class Twin:
         for name, axis, menu in zip(self.names, self.axes, self.menus, strict=True):
             at = 0 if menu else len(axis) // 2
             start = start * len(axis) + at
-            controls.append(self._control(NAMES.get(name, name), list(axis), at, menu))
+            if len(axis) > 1:
+                controls.append(self._control(self.named.get(name, name), list(axis), at, menu))
         caption = html.escape(self.captions[start], quote=True)
         return (
             f'<figure class="advcourse-twin" role="group" aria-label="{html.escape(self.label)}" '
-            f'style="margin:1em 0">{"".join(controls)}'
+            f'style="margin:1em 0"><b>{html.escape(self.label)}</b>{"".join(controls)}'
             f'<img alt="{caption}" style="max-width:100%;height:auto" '
             f'src="data:image/webp;base64,{self.frames[self.index[start]]}">'
             f'<figcaption aria-live="polite">{caption}</figcaption>'

@@ -9,7 +9,7 @@ import html as html_lib
 import ipywidgets as w
 import torch
 
-from . import attacks, panels, twins
+from . import attacks, panels, taxonomy, twins
 from .attacks.contract import frozen, logits
 
 WIDE = w.Layout(width="98%")
@@ -122,7 +122,7 @@ class AttackExplorer(Explorer):
             "attack": menu(list(self.rows), "attack", first.name),
             "image": menu(shown, "image"),
             "target": menu(aims, "target"),
-            "strength": slider(min(strength or high / 2, high), 0.0, high),
+            "strength": slider(high / 2 if strength is None else min(strength, high), 0.0, high),
             "step": slider(steps, 0, steps, 1, "iterations"),
         }
         self._fit(first, controls)
@@ -142,7 +142,7 @@ class AttackExplorer(Explorer):
 
     def _moved(self, change):
         if change["owner"] is self.controls["attack"]:
-            with self.hold_trait_notifications():
+            with self.controls["strength"].hold_trait_notifications():  # one redraw, not three
                 self._fit(self.rows[change["new"]], self.controls)
         super()._moved(change)
 
@@ -190,4 +190,22 @@ class AttackExplorer(Explorer):
         def render(**values):
             return self.frame(**fixed, **values, draw=self.panel.frame)
 
-        return twins.Twin(render, label, axes)
+        row = self.rows[fixed.get("attack", next(iter(self.rows)))]
+        return twins.Twin(render, label, axes, {"strength": LABELS.get(row.strength, "strength")})
+
+
+class TaxonomyExplorer(w.VBox):
+    """The taxonomy of lecture 01: choose phase and victim, and follow a cell to its lecture."""
+
+    def __init__(self):
+        victims = [("any", None), *((v, v) for v in taxonomy.VICTIMS)]
+        self.phase, self.victim = menu(list(taxonomy.PHASES), "phase"), menu(victims, "victim")
+        self.table = w.HTML()
+        super().__init__([w.HBox([self.phase, self.victim]), self.table])
+        for control in (self.phase, self.victim):
+            control.observe(self.refresh, names="value")
+        self.refresh()
+
+    def refresh(self, _change=None):
+        """Show the cells for the chosen phase and victim."""
+        self.table.value = taxonomy.grid(self.phase.value, self.victim.value)

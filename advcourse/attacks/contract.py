@@ -38,14 +38,18 @@ def attack(function):
             generator.seed()
         # A hook sees the whole batch at every step, so such a batch is not split.
         parts = 1 if on_step else max(1, math.ceil(len(x) / chunk_size(x)))
-        split = [part.chunk(parts) for part in (x.detach(), y.long())]
-        targets = target.long().chunk(parts) if target is not None else [None] * parts
         shared = {"bounds": bounds, "generator": generator, "on_step": on_step, **options}
         with torch.inference_mode(False), torch.enable_grad(), frozen(model):
+            # Copies made in here can be differentiated, even where the caller's are for inference.
+            x, y = x.detach().clone(), y.long().clone()
+            target = target.long().clone() if target is not None else None
             check_model(model, x, y, target)
+            targets = target.chunk(parts) if target is not None else [None] * parts
             done = [
-                function(model, x_part.clone(), y_part, target=t_part, **shared).detach()
-                for x_part, y_part, t_part in zip(*split, targets, strict=True)
+                function(model, x_part, y_part, target=t_part, **shared).detach()
+                for x_part, y_part, t_part in zip(
+                    x.chunk(parts), y.chunk(parts), targets, strict=True
+                )
             ]
         return done[0] if len(done) == 1 else torch.cat(done)
 
@@ -91,12 +95,14 @@ def input_gradient(model, x, loss):
     """
     x = x.detach().requires_grad_()
     z = logits(model, x)
-    if not z.requires_grad:
+    gradient = None
+    if z.requires_grad:  # which it does for the weights' sake, too
+        (gradient,) = torch.autograd.grad(loss(z).sum(), x, allow_unused=True)
+    if gradient is None:
         raise ValueError(
             "model: its output does not depend on x through differentiable steps, so there is no "
             "gradient to follow; use a black-box attack, or remove argmax, round or detach from it"
         )
-    (gradient,) = torch.autograd.grad(loss(z).sum(), x)
     return gradient, z.detach()
 
 
@@ -194,13 +200,18 @@ def check_options(options):
     """Raise a ValueError for a budget, step or norm that makes no sense."""
     for name, value in options.items():
         if name in ("eps", "std", "step_size") and not (
-            isinstance(value, int | float) and 0 <= value < math.inf
+            is_a(int | float, value) and 0 <= value < math.inf
         ):
             raise ValueError(f"{name}: {value!r} is no size; pass a number >= 0, in pixel units")
-        if name in ("steps", "restarts") and not (isinstance(value, int) and value >= 1):
+        if name in ("steps", "restarts") and not (is_a(int, value) and value >= 1):
             raise ValueError(f"{name}: {value!r} is no count; pass a whole number >= 1")
         if name == "norm" and value not in NORMS:
             raise ValueError(f"norm: {value!r} is not one of {', '.join(NORMS)}")
+
+
+def is_a(kind, value):
+    """Tell whether `value` is a number of that kind; True and False are none."""
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def no_target(name, target):

@@ -1,0 +1,221 @@
+"""The training loop: it learns, it is reproducible, and an interruption costs nothing but time."""
+
+import dataclasses
+import functools
+import itertools
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from advcourse import data, models, recipes, toy, training
+
+X, Y = toy.points(120)
+N_BATCHES = 3
+
+
+def net(seed=0, dropout=0.3):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layers = [nn.Linear(2, 32), nn.ReLU(), nn.Dropout(dropout), nn.Linear(32, 2)]
+        return nn.Sequential(*layers)
+
+
+def fit(model, epochs=4, **more):
+    options = {"batch_size": 50, "learning_rate": 0.02, "progress": False} | more
+    return training.fit(model, X, Y, epochs=epochs, **options)
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def noise(model, x, y, generator):
+    return x + 0.05 * torch.randn(x.shape, generator=generator), y
+
+
+@pytest.mark.parametrize("optimizer", training.OPTIMIZERS)
+def test_learns(optimizer):
+    model = net().train()
+    rate = 0.3 if optimizer == "sgd" else 0.02
+    losses = fit(model, 80, optimizer=optimizer, learning_rate=rate)
+    assert len(losses) == 80 and losses[-1] < 0.5 * losses[0]
+    assert training.accuracy(model, X, Y) > 0.85
+    assert not any(m.training for m in model.modules())
+
+
+def test_reported_loss_is_the_mean_over_examples():
+    """With a rate of 0 nothing moves, so the loss is that of the first weights."""
+    model = net(dropout=0)
+    before = weights(model)
+    losses = fit(model, 2, learning_rate=0.0, penalty=lambda m: 100 + 0 * weights_sum(m))
+    assert losses == pytest.approx([F.cross_entropy(model(X), Y).item()] * 2, rel=1e-5)
+    assert torch.equal(before, weights(model))
+
+
+def weights_sum(model):
+    return sum(p.abs().sum() for p in model.parameters())
+
+
+def test_same_seed_same_weights():
+    made = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(len(made))  # of no account
+        before, model = torch.get_rng_state(), net()
+        losses = fit(model, augment=noise, seed=seed)
+        assert torch.equal(before, torch.get_rng_state())
+        made.append((weights(model), losses))
+    assert torch.equal(made[0][0], made[1][0]) and made[0][1] == made[1][1]
+    assert not torch.equal(made[0][0], made[2][0])
+
+
+@pytest.mark.parametrize("optimizer", training.OPTIMIZERS)
+@pytest.mark.parametrize("decay", [True, False])
+@pytest.mark.parametrize("batch", [1, 4, 8])
+def test_resumed_training_is_bit_identical(optimizer, decay, batch, tmp_path):
+    options = {"optimizer": optimizer, "decay": decay, "seed": 3}
+    whole, file, seen = net(), tmp_path / "room" / "partial.pt", []
+    losses = fit(whole, augment=noise, **options)
+
+    def interrupted(*args):
+        seen.append(1)
+        if len(seen) == batch + 1:
+            raise KeyboardInterrupt
+        return noise(*args)
+
+    before, model = torch.get_rng_state(), net()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, augment=interrupted, resume=file, **options)
+    assert torch.equal(before, torch.get_rng_state())
+    assert file.exists() == (batch >= N_BATCHES), "kept after every epoch, not before"
+    again, calls = net(), []
+    count = lambda *args: calls.append(1) or noise(*args)  # noqa: E731
+    assert fit(again, augment=count, resume=file, **options) == losses
+    assert torch.equal(weights(again), weights(whole))
+    assert len(calls) == (4 - batch // N_BATCHES) * N_BATCHES, "finished epochs are not run again"
+    assert list(file.parent.glob("*")) == []
+
+
+@pytest.mark.parametrize("decay", [True, False])
+def test_decay(decay):
+    """A penalty of constant, enormous slope makes the steps as long as the learning rate."""
+    path, model = [], net()
+
+    def slope(model):
+        path.append(weights(model).double().mean().item())
+        return 1e6 * sum(p.sum() for p in model.parameters())
+
+    fit(model, 5, decay=decay, optimizer="sgd", learning_rate=1e-6, penalty=slope)
+    path = [*path[::N_BATCHES], weights(model).double().mean().item()]
+    factors = [(1 + math.cos(math.pi * e / 5)) / 2 if decay else 1 for e in range(5)]
+    fallen = [a - b for a, b in itertools.pairwise(path)]
+    assert fallen == pytest.approx([N_BATCHES * f for f in factors], rel=1e-3)
+
+
+def test_penalty_is_used():
+    plain, small, calls = net(), net(), []
+
+    def penalty(model):
+        calls.append(model)
+        return 0.5 * sum((p**2).sum() for p in model.parameters())
+
+    fit(plain, 20)
+    fit(small, 20, penalty=penalty)
+    assert weights(small).norm() < 0.5 * weights(plain).norm()
+    assert len(calls) == 20 * N_BATCHES and all(model is small for model in calls)
+
+
+def test_augment_is_used():
+    model, sizes, modes = net(), [], []
+
+    def swap(m, x, y, generator):
+        assert m is model and isinstance(generator, torch.Generator)
+        sizes.append(len(x))
+        m.eval()  # as an attack would; the step itself is in training mode again
+        return x, 1 - y
+
+    def watch(module, inputs, output):
+        modes.append(module.training)
+
+    model[2].register_forward_hook(watch)
+    fit(model, 40, augment=swap)
+    assert training.accuracy(model, X, 1 - Y) > 0.85
+    assert sizes[:3] == [50, 50, 20] and len(sizes) == 40 * N_BATCHES
+    assert all(modes[:-1])
+
+
+def test_every_example_once_an_epoch_in_a_new_order():
+    seen = []
+    fit(net(), 2, augment=lambda m, x, y, g: seen.append(x) or (x, y))
+    epochs = [torch.cat(seen[:3]), torch.cat(seen[3:])]
+    assert all(torch.equal(e.unique(dim=0), X.unique(dim=0)) for e in epochs)
+    assert not torch.equal(*epochs)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match=r"no optimizer 'lion'; there are adam, rmsprop, sgd"):
+        fit(net(), optimizer="lion")
+    for x, y in ((X[:0], Y[:0]), (X, Y[:5])):
+        with pytest.raises(ValueError, match=f"^x, y: {len(x)} images and {len(y)} labels"):
+            training.fit(net(), x, y, epochs=1, progress=False)
+
+
+def test_accuracy():
+    model = nn.Sequential(nn.Dropout(0.9), nn.Identity()).train()
+    z = torch.eye(3).repeat(100, 1)
+    y = torch.arange(300) % 3
+    y[:75] = (y[:75] + 1) % 3
+    for batch_size in (1, 7, 1000):
+        assert training.accuracy(model, z, y, batch_size) == pytest.approx(0.75)
+    assert model.training
+
+
+@pytest.fixture
+def room(tmp_path, monkeypatch):
+    """Tiny recipes and an empty folder; counts what is trained."""
+    real, fit, trained = recipes.recipes, training.fit, []
+    short = {"epochs": 2, "batch_size": 500}
+
+    def tiny(dataset):
+        return [dataclasses.replace(r, fit=short, share=0.1) for r in real(dataset)]
+
+    def counted(model, x, y, **options):
+        trained.append((len(x), options["epochs"]))
+        return fit(model, x, y, **options)
+
+    monkeypatch.setattr(recipes, "recipes", tiny)
+    monkeypatch.setattr(recipes, "train", functools.partial(recipes.train, folder=tmp_path))
+    manifest = models.manifest
+    monkeypatch.setattr(models, "manifest", lambda folder=tmp_path: manifest(folder))
+    monkeypatch.setattr(training, "fit", counted)
+    return tmp_path, trained
+
+
+def test_main_trains_what_is_missing(room, capsys):
+    folder, trained = room
+    share = round(0.1 * len(data.load("digits", quiet=True).x_train))
+    assert recipes.main(["mlp20", "shallow"], ["digits"]) == 0
+    assert trained == [(share, 2)] * 2
+    assert "digits: 2 trained, 0 there already" in capsys.readouterr().out
+    assert models.check_checkpoints(folder) == []
+    assert recipes.main(["mlp20", "shallow"], ["digits"]) == 0 and len(trained) == 2
+    assert "digits: 0 trained, 2 there already" in capsys.readouterr().out
+    assert recipes.main(["mlp20"], ["digits"], force=True) == 0 and len(trained) == 3
+    assert set(models.manifest(folder)) == {"mlp20-digits-standard", "shallow-digits-standard"}
+
+
+def test_main_lists_and_refuses(room, capsys):
+    folder, trained = room
+    recipes.main(["mlp20"], ["digits"])
+    capsys.readouterr()
+    assert recipes.main([], ["digits", "mnist"], listing=True) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 * len(models.ARCHITECTURES)
+    share = models.manifest(folder)["mlp20-digits-standard"]["accuracy"]
+    (made,) = (line.split(maxsplit=2) for line in lines if "missing" not in line)
+    assert made[:2] == ["mlp20-digits-standard", f"{share:.2%}"]
+    assert made[2] == "python -m advcourse train mlp20 --dataset digits --force"
+    assert recipes.main(["resnet"], ["digits"]) == 2 and len(trained) == 1
+    assert "no architecture 'resnet'; there are lenet5" in capsys.readouterr().out

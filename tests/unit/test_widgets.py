@@ -1,0 +1,330 @@
+"""Explorers, their kernel-free twins, the panels that they redraw, and the figures of plots."""
+
+import base64
+import functools
+import html
+import io
+import itertools
+import json
+import re
+from html.parser import HTMLParser
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib.image import AxesImage
+from PIL import Image
+
+from advcourse import attacks, models, panels, plots, twins, widgets
+from advcourse.metrics import norms
+
+ROWS = {row.name: row for row in attacks.ATTACKS}
+CLASSES = tuple("0123456789")
+STEPS = 4
+NASTY = """a "quote" & <b>tag</b> </template><script>x</script> it's\nnew"""
+
+
+def images(n=3):
+    x = torch.rand(n, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    return x, torch.arange(n)
+
+
+@functools.cache
+def victim():
+    return models.build("lenet5").train()
+
+
+def explorer(**more):
+    return widgets.AttackExplorer(victim(), *images(), CLASSES, **{"steps": STEPS} | more)
+
+
+def pixels(png):
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+
+
+def text(shown):
+    return html.unescape(re.sub("<[^>]+>", "", shown.status.value))
+
+
+def moves(slider):
+    return slider.min, (slider.min + slider.max) / 2, slider.max
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_attack_everywhere(name):
+    """Picture and text at both ends and the middle; the numbers are those of the attack itself."""
+    shown, row, (x, y) = explorer(), ROWS[name], images()
+    strength, step, seen = shown.controls["strength"], shown.controls["step"], set()
+    shown.controls["attack"].value = name
+    for s, i, image in itertools.product(moves(strength), (0, STEPS // 2, STEPS), (0, 2)):
+        strength.value, step.value, shown.controls["image"].value = s, i, image
+        part, path = slice(image, image + 1), []
+        options = {row.strength: strength.value} if row.strength else {}
+        options |= {"steps": STEPS} if row.iterates else {}
+        options["generator"] = torch.Generator().manual_seed(0)
+        row.function(
+            victim(), x[part], y[part], on_step=lambda _, a, to=path: to.append(a), **options
+        )
+        found = [x[part], *path][min(i, len(path)) if row.iterates else -1]
+        with torch.no_grad():
+            before, after = victim().eval()(torch.cat([x[part], found])).softmax(1)
+            victim().train()
+        size = {k: v.item() for k, v in norms(found - x[part]).items()}
+        top = int(after.argmax())
+        said = text(shown)
+        assert f"true class {image}; before {before.argmax()} ({before.max():.1%})" in said
+        assert (
+            f"after {top} ({after[top]:.1%}): {'still right' if top == image else 'fooled'}" in said
+        )
+        assert f"l∞ {size['linf']:.3f}, l2 {size['l2']:.2f}, {size['l0']} pixels changed" in said
+        assert said.endswith(f"iteration {i} of {STEPS}." if row.iterates else ".") and name in said
+        assert 'role="status"' in shown.status.value
+        assert pixels(shown.picture.value).std() > 10
+        seen.add(shown.picture.value)
+    assert len(seen) >= (2 if row.strength is None else 6)
+
+
+def test_changing_the_attack_fits_the_controls():
+    shown = explorer(rows=["fgsm"], strength=0.2)
+    assert shown.controls["strength"].value == 0.2 and list(shown.rows) == ["fgsm"]
+    assert explorer(rows=["fgsm"], strength=0.0).controls["strength"].value == 0
+    shown = explorer()
+    attack, strength = shown.controls["attack"], shown.controls["strength"]
+    assert list(attack.options) == list(ROWS)
+    for name in [*ROWS, *reversed(ROWS)]:
+        row, runs, same = ROWS[name], shown.run.cache_info().misses, attack.value == name
+        attack.value = name
+        assert shown.run.cache_info().misses - runs <= (0 if same else 1), "ran more than once"
+        if row.strength:
+            assert strength.description == widgets.LABELS[row.strength]
+            assert strength.max == row.strongest and strength.step == row.strongest / 50
+            assert strength.value == pytest.approx(strength.max / 2), "keeps its share of the range"
+        assert strength.disabled == (row.strength is None)
+        assert shown.controls["step"].disabled == (not row.iterates)
+        assert shown.controls["target"].disabled == (row.goal == "untargeted")
+        assert name in text(shown)
+    with pytest.raises(ValueError, match="no attack 'nope'; there are"):
+        explorer(rows=["nope"])
+
+
+def test_iterations_run_no_attack_and_settings_are_cached():
+    shown, calls = explorer(rows=["gradient_ascent", "fgsm"]), []
+    step, strength = shown.controls["step"], shown.controls["strength"]
+    hook = victim().register_forward_hook(lambda *_: calls.append(1))
+    try:
+        pictures = {}
+        for i in (0, 1, 2, 3, 4):
+            step.value = i
+            pictures[i] = shown.picture.value
+        assert calls == [] and len(set(pictures.values())) == 5
+        first, strength.value = strength.value, strength.max
+        ran = len(calls)
+        assert ran >= STEPS and shown.picture.value != pictures[4]
+        strength.value = first
+        assert len(calls) == ran and shown.picture.value == pictures[4]
+        shown.controls["target"].value = 7
+        assert len(calls) > ran and shown.picture.value != pictures[4]
+    finally:
+        hook.remove()
+
+
+def test_a_failure_is_said_and_raised(monkeypatch):
+    shown = explorer()
+    before = shown.picture.value
+
+    def broken(x):
+        raise RuntimeError("no <b>weights</b>")
+
+    monkeypatch.setattr(shown, "model", broken)
+    with pytest.raises(RuntimeError, match="no <b>weights"):
+        shown.controls["image"].value = 1
+    assert 'role="alert"' in shown.status.value and shown.picture.value == before
+    assert "RuntimeError: no &lt;b&gt;weights&lt;/b&gt;" in shown.status.value
+    monkeypatch.undo()
+    shown.controls["image"].value = 2
+    assert 'role="status"' in shown.status.value and shown.picture.value != before
+
+
+def test_explore_any_panel():
+    panel = panels.ball_panel()
+    names = widgets.menu(["linf", "l2", "l1", "l0"], "norm")
+    sliders = {k: widgets.slider(0.8, 0.0, 1.0, description=k) for k in ("eps", "a", "b")}
+    shown, said = widgets.explore(panel, NASTY, norm=names, **sliders), []
+    for norm, eps in itertools.product(names.options, (0.0, 0.5, 1.0)):
+        names.value, sliders["eps"].value = norm, eps
+        near = attacks.project(
+            torch.tensor([[0.8, 0.8]]), round(eps) if norm == "l0" else eps, norm
+        )
+        assert f"ball of radius {eps:g}: the point (0.80, 0.80) is " in text(shown)
+        assert text(shown).endswith(f"at ({near[0, 0]:.2f}, {near[0, 1]:.2f}).")
+        said.append(shown.picture.value)
+    assert len(set(said)) >= 11
+    assert html.escape(NASTY) in shown.children[0].value
+    assert isinstance(widgets.slider(3, 0, 9, 1), widgets.w.IntSlider)
+
+
+class Parts(HTMLParser):
+    """The tags of a page with their attributes, and the text of each tag."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.texts = [], {}
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        tag = self.tags[-1][0]
+        self.texts[tag] = self.texts.get(tag, "") + data
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def test_twin():
+    def render(eps, image, note):
+        return bytes([round(10 * eps), image]), f"{eps:.2f} of {image} {note}"
+
+    values, menu = [0.0, 0.125, 0.25], {"one & only": 1, "<two>": 2}
+    made = twins.Twin(render, NASTY, {"eps": values, "image": menu, "note": [NASTY, "b"]})
+    page = Parts(made._repr_html_())
+    assert [tag for tag, _ in page.tags].count("script") == 0
+    data = json.loads(page.texts["template"])
+    assert data["size"] == [3, 2, 2] and data["axes"][0] == ["0", "0.125", "0.25"]
+    assert data["axes"][1:] == [["one & only", "<two>"], [NASTY, "b"]]
+    assert len(data["frames"]) == 6 and len(data["index"]) == len(data["captions"]) == 12
+    for i, (eps, image, note) in enumerate(itertools.product(values, (1, 2), (NASTY, "b"))):
+        frame, caption = render(eps, image, note)
+        assert base64.b64decode(data["frames"][data["index"][i]]) == frame
+        assert data["captions"][i] == caption
+    (figure,), (picture,), (select,) = map(page.all, ("figure", "img", "select"))
+    start = (1 * 2 + 0) * 2 + 1  # sliders start in the middle, menus at their first entry
+    assert picture["alt"] == page.texts["figcaption"] == data["captions"][start]
+    assert picture["src"].endswith(data["frames"][data["index"][start]])
+    assert figure["aria-label"] == NASTY and select["aria-label"] == "image"
+    sliders = page.all("input")
+    assert [(s["aria-label"], s["max"], s["value"]) for s in sliders] == [
+        ("epsilon", "2", "1"),
+        ("note", "1", "1"),
+    ]
+    assert page.all("option")[0] == {"value": "0", "selected": None}
+    assert "12 frames" in repr(made)
+
+
+def test_twin_of_an_explorer():
+    shown = explorer(rows=["gradient_ascent"])
+    made = shown.twin("ascent", strength=[0.0, 5.0], step=[0, 2, 4])
+    assert len(made.index) == 6 and made.index == [0, 0, 0, 0, 1, 2]
+    written = made._repr_html_()
+    assert "\n" not in written and Parts(written).all("img")[0]["alt"].startswith("true class 0;")
+    for i, (strength, step) in enumerate(itertools.product((0.0, 5.0), (0, 2, 4))):
+        assert f"step size {strength:.3g}, iteration {step} of {STEPS}" in made.captions[i]
+        values = shown.values() | {"strength": strength, "step": step}
+        frame = pixels(base64.b64decode(made.frames[made.index[i]]))
+        assert np.abs(frame - pixels(shown.frame(**values)[0])).mean() < 2
+
+
+def attack_values(seed, y=3):
+    source = torch.Generator().manual_seed(seed)
+    x = torch.rand(2, 1, 28, 28, generator=source)
+    x_adv = (x[0] + 0.3 * seed * (x[1] - 0.5)).clamp(0, 1)
+    before, after = (4 * torch.rand(2, 10, generator=source)).softmax(1)
+    return {"x": x[0], "x_adv": x_adv, "before": before, "after": after, "y": y}
+
+
+def step_panel():
+    args = torch.tensor([0.4, 0.5]), torch.tensor([1]), torch.tensor([1.0, -2.0])
+    return panels.step_panel(torch.nn.Identity(), *args, lambda z: z[:, 0], 1.2)
+
+
+SETTINGS = {
+    "attack": (lambda: panels.attack_panel(CLASSES, torch.zeros(1, 28, 28)), attack_values),
+    "ball": (
+        panels.ball_panel,
+        lambda i: {"norm": "l2", "eps": 0.2 + 0.2 * i, "a": 0.5, "b": -i / 4},
+    ),
+    "projection": (
+        lambda: panels.projection_panel(images()[0][0], images()[0][1] - 0.5),
+        lambda i: {"norm": ("l2", "linf", "l1", "l0")[i], "eps": (0.5, 0.1, 2.0, 9)[i]},
+    ),
+    "step": (step_panel, lambda i: {"eps": i / 10}),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_only_what_changes_is_drawn_and_the_picture_is_right(name):
+    build, values = SETTINGS[name]
+    panel, quick, settings = build(), [], dict(matplotlib.rcParams)
+    for i in (0, 1, 2, 3, 1):
+        png, caption = panel.draw(**values(i))
+        quick.append(pixels(png))
+        assert caption.strip() and "\n" not in caption
+    assert np.array_equal(quick[1], quick[4]), "something of the pictures in between is left"
+    webp = np.abs(pixels(panel.frame(**values(1))[0]) - quick[1])
+    assert webp.mean() < 2 and matplotlib.rcParams == settings
+    for i, fast in enumerate(quick[:4]):
+        with matplotlib.rc_context(plots.STYLE):
+            panel.update(**values(i))
+            for artist in panel.changing:
+                artist.set_animated(False)
+                vars(artist).pop("make_image", None)  # matplotlib's own, slow and right
+            panel.figure.canvas.draw()
+        slow = np.asarray(panel.figure.canvas.buffer_rgba())[:, :, :3].astype(int)
+        # Matplotlib enlarges by fractions of a pixel, and draws the axes' lines above all else.
+        differs, outside = np.abs(slow - fast).max(2) > 40, np.ones(slow.shape[:2], bool)
+        for art in (a for a in panel.changing if isinstance(a, AxesImage)):
+            x0, y0, x1, y1 = art.get_window_extent().extents.round().astype(int)
+            outside[len(slow) - y1 - 2 : len(slow) - y0 + 2, x0 - 2 : x1 + 2] = False
+        for x, y in (a.get_window_extent().min.round().astype(int) for a in panel.figure.axes):
+            outside[:, x - 2 : x + 3] = outside[len(slow) - y - 3 : len(slow) - y + 2] = False
+        assert differs[outside].mean() < 0.0005
+        assert outside.all() or differs[~outside].mean() < 0.12
+        assert all((fast != other).any() for other in quick[:4] if other is not fast)
+
+
+def test_pictures_carry_their_alt_text(monkeypatch):
+    shown = []
+    monkeypatch.setattr(plots, "display", shown.append)
+    figure = plots.curves([0, 1], {"a": [1, 0.5]}, "epsilon")
+    for empty in ("", " \n"):
+        with pytest.raises(ValueError, match=r"^alt: empty; say in a sentence"):
+            plots.show(figure, empty)
+    assert shown == []
+    with pytest.raises(TypeError, match="alt"):
+        plots.show(figure)
+    plots.show(figure, NASTY)
+    (picture,) = shown
+    page = Parts(picture._repr_html_())
+    assert [tag for tag, _ in page.tags] == ["img"] and page.all("img")[0]["alt"] == NASTY
+    encoded = page.all("img")[0]["src"].removeprefix("data:image/png;base64,")
+    assert pixels(base64.b64decode(encoded)).shape == (468, 1196, 3)
+    assert NASTY in repr(picture)
+
+
+def test_figures_can_be_drawn():
+    (x, y), outside = images(), dict(matplotlib.rcParams)
+    model, corner = torch.nn.Identity(), (torch.zeros(2), torch.ones(2))
+    lines = {name: torch.linspace(1, 0, 4) for name in "abcdefg"}
+    made = {
+        "images": plots.images([x, x[:2] - 0.5], [["a"] * 3, None], ["x", "d"], deltas=[1, (0, 2)]),
+        "color": plots.images([torch.rand(2, 3, 8, 8)]),
+        "curves": plots.curves([1, 2, 3, 4], lines, "eps", published={"paper": (2, 0.5)}, log=True),
+        "numbers": plots.curves([0, 1], {"a": [5, 9]}, "eps", "queries", percent=False),
+        "histogram": plots.histogram({"a": torch.rand(50), "b": [0.5] * 9}, "confidence"),
+        "plane": plots.plane(
+            model, lambda z: z[:, 0], torch.rand(9, 2), y.repeat(3), {"g": corner}
+        ),
+    }
+    for name, figure in made.items():
+        figure.canvas.draw()
+        assert np.asarray(figure.canvas.buffer_rgba()).std() > 5, name
+    assert len(made["images"].axes) == 6 and not made["images"].axes[5].axison
+    assert made["images"].axes[2].images[0].cmap.name == plots.DELTA
+    assert [t.get_text() for t in made["histogram"].axes[0].get_legend().get_texts()] == [
+        "a (n=50)",
+        "b (n=9)",
+    ]
+    assert made["curves"].axes[0].get_xscale() == "log" and len(made["curves"].axes[0].lines) == 8
+    assert matplotlib.rcParams == outside

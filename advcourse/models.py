@@ -61,7 +61,7 @@ def build(architecture, seed=0):
     if architecture not in ARCHITECTURES:
         raise ValueError(f"no architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # not a GPU's, which nobody would restore
         return ARCHITECTURES[architecture]()
 
 
@@ -86,6 +86,7 @@ def save(model, architecture, dataset, variant="standard", folder=CHECKPOINTS, *
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     part = path.with_suffix(".part")
     save_file(state, part)
+    part.chmod(0o644)  # safetensors makes it private
     part.replace(path)
     entries = manifest(folder) | {
         key: {

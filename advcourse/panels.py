@@ -7,7 +7,9 @@ that changed costs about 10. That is what lets a slider feel immediate.
 import io
 
 import matplotlib
+import numpy as np
 import torch
+from matplotlib.collections import PolyCollection
 from matplotlib.patches import Polygon, Rectangle
 from PIL import Image
 
@@ -29,18 +31,14 @@ class Panel:
 
     def draw(self, **values):
         """Set the artists, and return (png bytes, caption)."""
-        with matplotlib.rc_context(plots.STYLE):
-            caption = self.update(**values)
-            image = self._image()
+        caption, image = self.update(**values), self._image()
         buffer = io.BytesIO()
         image.save(buffer, "PNG", compress_level=1)
         return buffer.getvalue(), caption
 
     def frame(self, **values):
         """Set the artists, and return (WebP bytes, caption): smaller, slower, for pages."""
-        with matplotlib.rc_context(plots.STYLE):
-            caption = self.update(**values)
-            image = self._image()
+        caption, image = self.update(**values), self._image()
         buffer = io.BytesIO()
         image.quantize(96, dither=Image.Dither.NONE).convert("RGB").save(
             buffer, "WEBP", lossless=True, quality=60, method=4
@@ -50,9 +48,10 @@ class Panel:
     def _image(self):
         canvas = self.figure.canvas
         if self._background is None:
-            canvas.draw()
-            self.figure.set_layout_engine("none")  # from here on nothing may shift
-            canvas.draw()
+            with matplotlib.rc_context(plots.STYLE):
+                canvas.draw()
+                self.figure.set_layout_engine("none")  # from here on nothing may shift
+                canvas.draw()
             self._background = canvas.copy_from_bbox(self.figure.bbox)
         canvas.restore_region(self._background)
         for artist in self.changing:
@@ -60,6 +59,13 @@ class Panel:
         return Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert(
             "RGB"
         )
+
+
+def boxes(widths, offset):
+    """Return the corners [K, 4, 2] of horizontal bars, one for each whole number from 0."""
+    low = np.arange(len(widths)) + offset - 0.19
+    x, y = np.array([0, 1, 1, 0]), np.array([0, 0, 0.38, 0.38])
+    return np.stack([np.asarray(widths)[:, None] * x, low[:, None] + y], 2)
 
 
 @plots.styled
@@ -79,18 +85,20 @@ def attack_panel(classes, example):
     arts = [
         ax.imshow(blank, cmap=c, vmin=v, vmax=1) for ax, (c, v) in zip(axes, kinds, strict=False)
     ]
-    for ax, title in zip(axes, ("image", None, "to scale", "adversarial image"), strict=False):
-        ax.set_title(title or " ")
-    zoom = axes[1].set_title("perturbation")
+    titles = ("image", "perturbation", "to scale", "adversarial image")
+    for ax, title in zip(axes, titles, strict=False):
+        ax.set_title(title)
     below = {"ha": "center", "va": "top", "fontsize": 10}
-    read = [axes[i].text(0.5, -0.06, "", transform=axes[i].transAxes, **below) for i in (0, 3)]
-    bars, ticks = axes[4], range(len(classes))
-    old = bars.barh([t - 0.2 for t in ticks], [0] * len(classes), 0.38, color=plots.LIGHT)
-    new = bars.barh([t + 0.2 for t in ticks], [0] * len(classes), 0.38, color=plots.ADVERSARIAL)
-    bars.set(
-        xlim=(0, 1), yticks=list(ticks), yticklabels=classes, title="confidence: before, after"
+    *read, zoom = (
+        axes[i].text(0.5, -0.06, "", transform=axes[i].transAxes, **below) for i in (0, 3, 1)
     )
-    bars.invert_yaxis()
+    bars, ticks = axes[4], range(len(classes))
+    old, new = (
+        bars.add_collection(PolyCollection(boxes([0.0] * len(classes), at), facecolor=color))
+        for at, color in ((-0.2, plots.LIGHT), (0.2, plots.ADVERSARIAL))
+    )
+    bars.set(xlim=(0, 1), ylim=(len(classes) - 0.1, -0.9), title="confidence: before, after")
+    bars.set(yticks=list(ticks), yticklabels=classes)
     bars.legend([old, new], ["before", "after"], fontsize=8, loc="lower right")
     bars.get_legend().set_zorder(0)
 
@@ -100,10 +108,9 @@ def attack_panel(classes, example):
         linf = size["linf"].item()
         for art, shown in zip(arts, (x, delta / max(linf, 1e-9), delta, x_adv), strict=True):
             art.set_data(plots.pixels(shown))
-        zoom.set_text(f"perturbation × {1 / linf:.3g}" if linf > 1e-9 else "no perturbation")
-        for group, values in ((old, before), (new, after)):
-            for bar, width in zip(group, values.tolist(), strict=True):
-                bar.set_width(width)
+        zoom.set_text(f"× {1 / linf:.3g}" if linf > 1e-9 else "none")
+        old.set_verts(boxes(before, -0.2))
+        new.set_verts(boxes(after, 0.2))
         said = []
         for text, p in zip(read, (before, after), strict=True):
             top = int(p.argmax())
@@ -117,7 +124,7 @@ def attack_panel(classes, example):
             f"{int(size['l0'])} pixels changed. {note}"
         )
 
-    return Panel(made, [*arts, zoom, *read, *old, *new], update)
+    return Panel(made, [*arts, zoom, *read, old, new], update)
 
 
 def ball(norm, eps, center=(0.0, 0.0)):
@@ -213,7 +220,7 @@ def step_panel(model, x, y, gradient, loss, scale):
     ax = made.subplots()
     plots.landscape(ax, model, loss)
     sign, straight = gradient.sign(), gradient / gradient.norm()
-    (start,) = ax.plot(*x.tolist(), "o", color=plots.CLEAN, markersize=10, label="x")
+    (start,) = ax.plot(*x.tolist(), "o", color=plots.CLEAN, markersize=10, label="x", zorder=3)
     box = ax.add_patch(Rectangle((0, 0), 0, 0, fill=False, linewidth=2, edgecolor=plots.CLEAN))
     (corner,) = ax.plot([], [], "s-", color=plots.ADVERSARIAL, markersize=8, label="FGSM: a corner")
     (plain,) = ax.plot([], [], "D--", color=plots.THIRD, markersize=7, label="gradient, same l2")

@@ -18,7 +18,7 @@ def points(n=400, seed=0):
 def net(x, y, hidden=64, epochs=200, seed=0):
     """Train a 2-hidden-2 ReLU net on the points within a second or two."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         model = nn.Sequential(nn.Linear(2, hidden), nn.ReLU(), nn.Linear(hidden, 2))
     training.fit(model, x, y, epochs=epochs, batch_size=100, learning_rate=0.03, progress=False)
     return model

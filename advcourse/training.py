@@ -34,7 +34,8 @@ def fit(
     penalty: (model) -> scalar, added to the loss, for example an l1 or l2 norm of the weights.
     resume: a file that keeps the state after every epoch; an interrupted training goes on there.
     The model is left in eval mode. Same seed, same result; the global random state is left alone.
-    Raises ValueError for unknown optimizers and lengths that differ.
+    Raises ValueError for unknown optimizers, lengths that differ, and a `resume` file of other
+    settings. (On a GPU a resumed dropout draws other numbers; on a CPU the result is the same.)
     """
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"no optimizer {optimizer!r}; there are {', '.join(OPTIMIZERS)}")
@@ -43,8 +44,10 @@ def fit(
     step = OPTIMIZERS[optimizer](model.parameters(), lr=learning_rate)
     factor = torch.optim.lr_scheduler.CosineAnnealingLR(step, epochs) if decay else None
     shuffle = torch.Generator().manual_seed(seed)
-    state = _Resume(resume, model, step, factor, shuffle)
-    with torch.random.fork_rng(devices=[]):  # dropout draws from the global state
+    settings = [len(x), epochs, batch_size, optimizer, learning_rate, decay, seed]
+    state = _Resume(resume, settings, model, step, factor, shuffle)
+    gpus = [x.device] if x.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):  # dropout draws from the global state
         torch.manual_seed(seed + 1)
         losses = state.restore()
         bar = tqdm(range(len(losses), epochs), desc="training", unit="epoch", disable=not progress)
@@ -79,15 +82,17 @@ def _epoch(model, x, y, batch_size, step, augment, penalty, generator):
 class _Resume:
     """The state of a training between two epochs, in a file; nothing where no file is asked for."""
 
-    def __init__(self, path, model, step, factor, generator):
-        self.path = Path(path) if path else None
+    def __init__(self, path, settings, model, step, factor, generator):
+        self.path, self.settings = Path(path) if path else None, settings
         self.parts = [p for p in (model, step, factor) if p]
         self.generator = generator
 
     def restore(self):
         if not self.path or not self.path.exists():
             return []
-        kept = torch.load(self.path, weights_only=True)
+        kept = torch.load(self.path, weights_only=True, map_location="cpu")
+        if kept["settings"] != self.settings:
+            raise ValueError(f"resume: {self.path} is of another training; delete it to start anew")
         for part, state in zip(self.parts, kept["parts"], strict=True):
             part.load_state_dict(state)
         self.generator.set_state(kept["shuffle"])
@@ -99,6 +104,7 @@ class _Resume:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             part = self.path.with_suffix(".part")
             kept = {
+                "settings": self.settings,
                 "parts": [p.state_dict() for p in self.parts],
                 "shuffle": self.generator.get_state(),
                 "dropout": torch.get_rng_state(),

@@ -3,8 +3,10 @@
 No arithmetic here: attacks compute, panels draw, this module connects a control to a redraw.
 """
 
+import asyncio
 import functools
 import html as html_lib
+from contextlib import contextmanager
 
 import ipywidgets as w
 import torch
@@ -13,6 +15,15 @@ from . import attacks, panels, taxonomy, twins
 from .attacks.contract import frozen, logits
 
 WIDE = w.Layout(width="98%")
+# ipywidgets names neither its sliders' handles nor its pictures for a screen reader. This runs in
+# the page with every new status line, which is also what the picture shows, in words.
+NAMED = (
+    "const box=this.closest('.advcourse-explorer'),text=this.parentElement;"
+    "text.setAttribute('aria-live','polite');"
+    "box.querySelectorAll('.widget-slider').forEach(s=>s.querySelectorAll('[role=slider]').forEach("
+    "h=>h.setAttribute('aria-label',s.querySelector('.widget-label').textContent)));"
+    "box.querySelector('.advcourse-picture').alt=text.textContent"
+)
 LABELS = {"eps": "epsilon", "std": "std", "step_size": "step size"}
 
 
@@ -43,6 +54,20 @@ def menu(options, description, value=None):
     )
 
 
+@contextmanager
+def one_thread():
+    """Compute on one thread: a single picture is too small to share.
+
+    Two threads that wait for each other on a busy machine turn 2 ms into 200.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 class Explorer(w.VBox):
     """A picture, a line of text, and the controls whose values a `render` function draws.
 
@@ -52,7 +77,7 @@ class Explorer(w.VBox):
 
     def __init__(self, render, controls, label):
         self.render = functools.lru_cache(maxsize=2000)(render)
-        self.controls = controls
+        self.controls, self._ahead = controls, None
         self.picture = w.Image(format="png", layout=w.Layout(max_width="100%"))
         self.status = w.HTML()
         self.status.add_class("advcourse-status")
@@ -68,24 +93,44 @@ class Explorer(w.VBox):
         self.refresh()
 
     def values(self):
-        """Return what the controls are set to, by name."""
-        return {name: control.value for name, control in self.controls.items()}
+        """Return what the controls are set to, by name; rounded, because a cache compares them."""
+        return {name: _rounded(control.value) for name, control in self.controls.items()}
 
     def refresh(self):
         """Draw the picture for the current values."""
-        png, caption = self.render(**self.values())
+        png, self.caption = self.render(**self.values())
         self.picture.value = png
-        self.status.value = (
-            f'<span role="status" aria-live="polite">{html_lib.escape(caption)}</span>'
-        )
+        self.status.value = f'{html_lib.escape(self.caption)}<style onload="{NAMED}"></style>'
 
-    def _moved(self, _change):
+    def _moved(self, change):
         try:
             self.refresh()
+            self._look_ahead(change)
         except Exception as problem:  # a front end shows no traceback of a callback: say it here
             text = html_lib.escape(f"{type(problem).__name__}: {problem}")
             self.status.value = f'<span role="alert" style="color:#a40000">{text}</span>'
             raise
+
+    def _look_ahead(self, change):
+        """Draw one more step of the same slider while the kernel rests, so that a held key is fast."""
+        control, moved = change["owner"], change["new"] != change["old"]
+        step = getattr(control, "step", None)
+        if not moved or step is None or abs(abs(change["new"] - change["old"]) - step) > 1e-9:
+            return  # a menu, or a leap with the mouse: nobody knows where to next
+        ahead = change["new"] + (change["new"] - change["old"])
+        name = next(name for name, c in self.controls.items() if c is control)
+        values = self.values() | {name: _rounded(min(max(ahead, control.min), control.max))}
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # no kernel here
+            return
+        if self._ahead:
+            self._ahead.cancel()
+        self._ahead = loop.call_later(0.03, lambda: self.render(**values))
+
+
+def _rounded(value):
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def explore(panel, label, **controls):
@@ -148,6 +193,10 @@ class AttackExplorer(Explorer):
 
     def _run(self, name, image, target, strength):
         """Run one attack; return its iterates [steps + 1, C, H, W] and their probabilities."""
+        with one_thread():
+            return self._iterates(name, image, target, strength)
+
+    def _iterates(self, name, image, target, strength):
         row, part = self.rows[name], slice(image, image + 1)
         x, y = self.x[part], self.y[part]
         options = {row.strength: strength} if row.strength else {}

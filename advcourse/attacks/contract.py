@@ -6,6 +6,7 @@ An attack is a plain function decorated with `@attack`; `attacks/fgsm.py` is the
 import functools
 import inspect
 import math
+import numbers
 from contextlib import contextmanager
 
 import torch
@@ -200,10 +201,10 @@ def check_options(options):
     """Raise a ValueError for a budget, step or norm that makes no sense."""
     for name, value in options.items():
         if name in ("eps", "std", "step_size") and not (
-            is_a(int | float, value) and 0 <= value < math.inf
+            is_a(numbers.Real, value) and 0 <= value < math.inf
         ):
             raise ValueError(f"{name}: {value!r} is no size; pass a number >= 0, in pixel units")
-        if name in ("steps", "restarts") and not (is_a(int, value) and value >= 1):
+        if name in ("steps", "restarts") and not (is_a(numbers.Integral, value) and value >= 1):
             raise ValueError(f"{name}: {value!r} is no count; pass a whole number >= 1")
         if name == "norm" and value not in NORMS:
             raise ValueError(f"norm: {value!r} is not one of {', '.join(NORMS)}")

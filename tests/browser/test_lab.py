@@ -104,6 +104,13 @@ def test_both_sliders_move_picture_and_words(page, jupyterlab, screenshots):
     assert "fooled" in explorer.after(lambda: explorer.drag("epsilon", 0.8))[1]
     assert explorer.value("epsilon") > small
     page.screenshot(path=screenshots / "lab-2-epsilon.png")
+    explorer.box.screenshot(path=screenshots / "explorer.png")
+    for name in ("epsilon", "iterations"):  # as a screen reader finds them
+        assert explorer.box.get_by_role("slider", name=name).count() == 1
+    for name in ("attack", "image", "target"):
+        assert explorer.box.get_by_role("combobox", name=name).count() == 1
+    status = explorer.box.locator(".advcourse-status [aria-live=polite]")
+    assert explorer.box.locator("img").get_attribute("alt") == status.text_content().strip()
 
     at = explorer.value("epsilon")
     explorer.control("slider", "epsilon").locator(".noUi-handle").focus()

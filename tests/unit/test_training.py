@@ -134,14 +134,14 @@ def test_augment_is_used():
         assert m is model and isinstance(generator, torch.Generator)
         sizes.append(len(x))
         m.eval()  # as an attack would; the step itself is in training mode again
-        return x, 1 - y
+        return 1 - x, 1 - y
 
     def watch(module, inputs, output):
         modes.append(module.training)
 
     model[2].register_forward_hook(watch)
     fit(model, 40, augment=swap)
-    assert training.accuracy(model, X, 1 - Y) > 0.85
+    assert training.accuracy(model, 1 - X, 1 - Y) > 0.85
     assert sizes[:3] == [50, 50, 20] and len(sizes) == 40 * N_BATCHES
     assert all(modes[:-1])
 
@@ -152,6 +152,8 @@ def test_every_example_once_an_epoch_in_a_new_order():
     epochs = [torch.cat(seen[:3]), torch.cat(seen[3:])]
     assert all(torch.equal(e.unique(dim=0), X.unique(dim=0)) for e in epochs)
     assert not torch.equal(*epochs)
+    fit(net(), 2, augment=lambda m, x, y, g: seen.append(x) or (x, y), seed=1)
+    assert not torch.equal(epochs[0], torch.cat(seen[6:9])), "the order depends on the seed"
 
 
 def test_errors():
@@ -219,3 +221,21 @@ def test_main_lists_and_refuses(room, capsys):
     assert made[2] == "python -m advcourse train mlp20 --dataset digits --force"
     assert recipes.main(["resnet"], ["digits"]) == 2 and len(trained) == 1
     assert "no architecture 'resnet'; there are lenet5" in capsys.readouterr().out
+
+
+def test_resume_refuses_the_file_of_another_training(tmp_path):
+    def stop(model, x, y, generator):
+        if calls and len(calls) > 12:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return x, y
+
+    calls, state = [], tmp_path / "state.pt"
+    random = torch.Generator().manual_seed(0)
+    x, y = torch.rand(64, 4, generator=random), torch.arange(64) % 2
+    again = {"epochs": 4, "batch_size": 8, "progress": False, "resume": state}
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(torch.nn.Linear(4, 2), x, y, augment=stop, **again)
+    assert state.exists()
+    with pytest.raises(ValueError, match="another training"):
+        training.fit(torch.nn.Linear(4, 2), x, y, seed=1, **again)

@@ -97,10 +97,9 @@ def attack_panel(classes, example):
         bars.add_collection(PolyCollection(boxes([0.0] * len(classes), at), facecolor=color))
         for at, color in ((-0.2, plots.LIGHT), (0.2, plots.ADVERSARIAL))
     )
-    bars.set(xlim=(0, 1), ylim=(len(classes) - 0.1, -0.9), title="confidence: before, after")
+    bars.set(xlim=(0, 1), ylim=(len(classes) - 0.1, -0.9))
+    bars.set_title("confidence: before (light), after (dark)", fontsize=9)
     bars.set(yticks=list(ticks), yticklabels=classes)
-    bars.legend([old, new], ["before", "after"], fontsize=8, loc="lower right")
-    bars.get_legend().set_zorder(0)
 
     def update(x, x_adv, before, after, y, note=""):
         delta = x_adv - x

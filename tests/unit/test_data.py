@@ -2,18 +2,18 @@
 
 import gzip
 import hashlib
+import socket
 import struct
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
 
-from advcourse import data
+from advcourse import data, downloads
+from tests.unit.mirror import Mirror, corrupt, hanging, truncated
 
 TINY = {
     "train-images-idx3-ubyte": (40, 28, 28),
@@ -41,64 +41,19 @@ def put(root, files=RAW):
     return raw
 
 
-class Mirror:
-    """A web server that keeps a log; `spoil` maps a file to what a GET for it does instead."""
-
-    def __init__(self):
-        self.log, self.spoil = [], {}
-        mirror = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_HEAD(self):
-                mirror.log.append("HEAD")
-                mirror.spoil.get("HEAD", lambda _handler, _body: None)(self, b"")
-                self.reply(b"")
-
-            def do_GET(self):
-                file = self.path.rsplit("/", 1)[-1]
-                mirror.log.append(file)
-                mirror.spoil.get(file, Handler.reply)(self, GZ[file])
-
-            def reply(self, body, length=None):
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body) if length is None else length))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_args):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.handle_error = lambda *_args: None  # a client that hung up, as it should
-        self.url = f"http://127.0.0.1:{self.server.server_port}/"
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-
-
-def truncated(handler, body):
-    handler.reply(body[: len(body) // 2], length=len(body))  # and hangs up
-
-
-def corrupt(handler, body):
-    handler.reply(b"x" * len(body))
-
-
-def hanging(_handler, _body):
-    time.sleep(4)
-
-
 @pytest.fixture
 def mirrors(monkeypatch, tmp_path):
     """Two local mirrors of a tiny MNIST that stand in for torchvision's, and an empty folder."""
     datasets = pytest.importorskip("torchvision").datasets
-    pair = Mirror(), Mirror()
+    pair = Mirror(GZ), Mirror(GZ)
     digests = {file: hashlib.sha256(body).hexdigest() for file, body in RAW.items()}
     resources = [(file, hashlib.md5(body).hexdigest()) for file, body in GZ.items()]
     monkeypatch.setattr(datasets.MNIST, "mirrors", [mirror.url for mirror in pair])
     monkeypatch.setattr(datasets.MNIST, "resources", resources)
-    monkeypatch.setattr(data, "SHAPES", TINY)
-    monkeypatch.setattr(data, "MNIST_SHA256", digests)
-    monkeypatch.setattr(data, "PROBE_SECONDS", 0.4)
-    monkeypatch.setattr(data, "READ_SECONDS", 0.4)
+    monkeypatch.setattr(downloads, "SHAPES", TINY)
+    monkeypatch.setattr(downloads, "MNIST_SHA256", digests)
+    monkeypatch.setattr(downloads, "PROBE_SECONDS", 0.4)
+    monkeypatch.setattr(downloads, "READ_SECONDS", 0.4)
     monkeypatch.setattr(data, "_failures", {})
     monkeypatch.setattr(data, "_default_folder", lambda: (tmp_path, "data/"))
     monkeypatch.delenv("ADVCOURSE_DATA", raising=False)
@@ -208,14 +163,14 @@ def test_a_hanging_network_is_waited_for_once(mirrors, capsys):
     for mirror in mirrors:
         mirror.spoil["HEAD"] = hanging
     data.load("digits", quiet=True)  # scikit-learn's import is not what is timed
-    before, start = data.socket.getdefaulttimeout(), time.monotonic()
+    before, start = socket.getdefaulttimeout(), time.monotonic()
     assert data.load().name == "digits" and data.load().name == "digits"
     assert time.monotonic() - start < 3
     assert [mirror.log for mirror in mirrors] == [["HEAD"], ["HEAD"]]
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and lines[0] == lines[1]
     assert "MNIST is not in data/ and cannot be downloaded: its mirrors did not answer" in lines[0]
-    assert data.socket.getdefaulttimeout() == before
+    assert socket.getdefaulttimeout() == before
 
 
 def test_two_at_once_download_once(mirrors, tmp_path):

@@ -183,7 +183,11 @@ def ball_panel():
 
 @plots.styled
 def projection_panel(x, delta):
-    """Build: image x [1, H, W], the change `delta` asked for, its projection, and the result."""
+    """Build: image x [1, H, W], the change `delta` asked for, its projection, and the result.
+
+    Its `update` takes a norm and a share: the radius is that share of delta's own norm, so that
+    one slider serves pixels, lengths and counts alike.
+    """
     made = plots.figure(9.4, 2.75)
     axes = made.subplots(1, 4)
     for ax, title in zip(
@@ -195,15 +199,19 @@ def projection_panel(x, delta):
     change = axes[2].imshow(plots.pixels(delta), cmap=plots.DELTA, vmin=-1, vmax=1)
     result = axes[3].imshow(plots.pixels(x), cmap="gray", vmin=0, vmax=1)
 
-    def update(norm, eps):
-        allowed = project(delta[None], round(eps) if norm == "l0" else eps, norm)[0]
+    wish = {k: v.item() for k, v in norms(delta[None]).items()}
+
+    def update(norm, share):
+        eps = round(share * wish[norm]) if norm == "l0" else share * wish[norm]
+        allowed = project(delta[None], eps, norm)[0]
         final = (x + allowed).clamp(0, 1)
         change.set_data(plots.pixels(allowed))
         result.set_data(plots.pixels(final))
         size = {k: v.item() for k, v in norms((final - x)[None]).items()}
         listed = ", ".join(f"{NORM_NAMES[k]} {v:.4g}" for k, v in size.items())
         return (
-            f"projected onto the {NORM_NAMES[norm]} ball of radius {eps:g}, then the box: {listed}."
+            f"projected onto the {NORM_NAMES[norm]} ball of radius {eps:.4g}, then clamped to the "
+            f"box: {listed}."
         )
 
     return Panel(made, [change, result], update)

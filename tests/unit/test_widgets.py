@@ -283,7 +283,7 @@ SETTINGS = {
     ),
     "projection": (
         lambda: panels.projection_panel(images()[0][0], images()[0][1] - 0.5),
-        lambda i: {"norm": ("l2", "linf", "l1", "l0")[i], "eps": (0.5, 0.1, 2.0, 9)[i]},
+        lambda i: {"norm": ("l2", "linf", "l1", "l0")[i], "share": (0.5, 0.1, 0.3, 0.2)[i]},
     ),
     "step": (step_panel, lambda i: {"eps": i / 10}),
 }

@@ -7,21 +7,13 @@ import shutil
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from advcourse import doctor
+
 # Read by the checks: a solution that its own check judges wrong raises, and the test fails.
 os.environ["ADVCOURSE_STRICT"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Set before torch is imported, here or in a kernel: more threads than cores cost minutes.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-CHROMIUMS = (
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-    "chrome",
-    "msedge",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-)
 
 
 class ByNotebook(LoadScopeScheduling):
@@ -62,8 +54,8 @@ def build(tmp_path):
 
 
 def find_chromium():
-    """Return the path of a Chromium, or a Chrome, or None."""
-    return next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    """Return the path of a browser that `doctor` knows, or None."""
+    return next(filter(None, map(shutil.which, doctor.BROWSERS)), None)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import itertools
 import json
 from html.parser import HTMLParser
 
+import ipywidgets
 import matplotlib
 import numpy as np
 import pytest
@@ -177,7 +178,7 @@ def test_explore_any_panel():
         said.append(shown.picture.value)
     assert len(set(said)) >= 11
     assert html.escape(NASTY) in shown.children[0].value
-    assert isinstance(widgets.slider(3, 0, 9, 1), widgets.w.IntSlider)
+    assert isinstance(widgets.slider(3, 0, 9, 1), ipywidgets.IntSlider)
 
 
 class Parts(HTMLParser):

@@ -58,7 +58,7 @@ class Explorer(w.VBox):
     """
 
     def __init__(self, render, controls, label):
-        self.render = functools.lru_cache(maxsize=2000)(render)
+        self.render = functools.lru_cache(maxsize=500)(render)
         self.controls, self._ahead = controls, None
         self.picture = w.Image(format="png", layout=w.Layout(max_width="100%"))
         self.status = w.HTML()
@@ -73,6 +73,7 @@ class Explorer(w.VBox):
         for control in controls.values():
             control.observe(self._moved, names="value")
         self.refresh()
+        self._look_around()
 
     def values(self):
         """Return what the controls are set to, by name; rounded, because a cache compares them."""
@@ -84,31 +85,45 @@ class Explorer(w.VBox):
         self.picture.value = png
         self.status.value = f'{html_lib.escape(self.caption)}<style onload="{NAMED}"></style>'
 
-    def _moved(self, change):
+    def _moved(self, _change):
         try:
             self.refresh()
-            self._look_ahead(change)
+            self._look_around()
         except Exception as problem:  # a front end shows no traceback of a callback: say it here
             text = html_lib.escape(f"{type(problem).__name__}: {problem}")
             self.status.value = f'<span role="alert" style="color:#a40000">{text}</span>'
             raise
 
-    def _look_ahead(self, change):
-        """Draw one more step of the same slider while the kernel rests, so that a held key is fast."""
-        control, moved = change["owner"], change["new"] != change["old"]
-        step = getattr(control, "step", None)
-        if not moved or step is None or abs(abs(change["new"] - change["old"]) - step) > 1e-9:
-            return  # a menu, or a leap with the mouse: nobody knows where to next
-        ahead = change["new"] + (change["new"] - change["old"])
-        name = next(name for name, c in self.controls.items() if c is control)
-        values = self.values() | {name: _rounded(min(max(ahead, control.min), control.max))}
+    def _look_around(self):
+        """Draw what each slider would show, nearest first, while the kernel has nothing else to do.
+
+        Then a move, however far, only looks up its picture.
+        """
+        if self._ahead:
+            self._ahead.cancel()
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # no kernel here
             return
-        if self._ahead:
-            self._ahead.cancel()
-        self._ahead = loop.call_later(0.03, lambda: self.render(**values))
+        now, waiting = self.values(), []
+        for name, control in self.controls.items():
+            if isinstance(control, w.Dropdown) or control.disabled:
+                continue
+            for i in range(round((control.max - control.min) / control.step) + 1):
+                value = _rounded(control.min + i * control.step)
+                steps = abs(value - now[name]) / control.step
+                waiting.append((steps, len(waiting), now | {name: value}))
+        waiting.sort(reverse=True)
+
+        def draw_next():
+            try:
+                self.render(**waiting.pop()[2])
+            except Exception:  # it is said when the reader gets there
+                return
+            if waiting:
+                self._ahead = loop.call_later(0.005, draw_next)
+
+        self._ahead = loop.call_later(0.05, draw_next)
 
 
 def _rounded(value):

@@ -1,5 +1,6 @@
 """Explorers, their kernel-free twins, the panels that they redraw, and the figures of plots."""
 
+import asyncio
 import base64
 import functools
 import html
@@ -365,3 +366,27 @@ def test_figures_can_be_drawn():
     ]
     assert made["curves"].axes[0].get_xscale() == "log" and len(made["curves"].axes[0].lines) == 8
     assert matplotlib.rcParams == outside
+
+
+def test_a_resting_kernel_draws_what_the_sliders_would_show():
+    panel, drawn = panels.ball_panel(), []
+
+    def render(**values):
+        drawn.append(values)
+        return panel.draw(**values)
+
+    async def rest():
+        sliders = {k: widgets.slider(0.5, 0.0, 1.0, 0.25, k) for k in ("eps", "a", "b")}
+        controls = {"norm": widgets.menu(["l2", "l1"], "norm"), **sliders}
+        shown = widgets.Explorer(render, controls, "balls")
+        assert len(drawn) == 1, "nothing is drawn ahead before the kernel rests"
+        await asyncio.sleep(1.5)
+        ahead = len(drawn)
+        sliders["a"].value = 1.0
+        sliders["a"].value = 0.0
+        assert len(drawn) == ahead, "every move along a slider finds its picture"
+        return shown
+
+    asyncio.run(rest())
+    assert {v["eps"] for v in drawn} == {0.0, 0.25, 0.5, 0.75, 1.0}
+    assert len(drawn) == 1 + 3 * 4

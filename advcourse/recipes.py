@@ -1,6 +1,5 @@
 """How every checkpoint of the course is made: `python -m advcourse train`."""
 
-import shlex
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +84,7 @@ def main(names=(), datasets=(), force=False, listing=False):
         if listing:
             for recipe in wanted:
                 state = f"{made[recipe.key]['accuracy']:.2%}" if recipe.key in made else "missing"
-                print(f"{recipe.key:28} {state:>8}   {shlex.join(recipe.command.split())}")
+                print(f"{recipe.key:28} {state:>8}   {recipe.command}")
             continue
         todo = [r for r in wanted if force or r.key not in made]
         dataset = data.load(name) if todo else None

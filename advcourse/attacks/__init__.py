@@ -1,7 +1,7 @@
 """Every attack of the course, and the table `ATTACKS` that lists them.
 
 To add one: write a function under `@attack` in a file of its family, and a row here. Tests,
-tables, the explorer's menu and the benchmark pick it up from the row.
+tables and the explorer's menu pick it up from the row.
 """
 
 from collections.abc import Callable

@@ -107,6 +107,14 @@ def input_gradient(model, x, loss):
     return gradient, z.detach()
 
 
+def only_step(x_adv, bounds, on_step):
+    """Return x_adv [N, ...] clipped to `bounds`, the one step that its attack takes."""
+    x_adv = x_adv.clamp(*bounds)
+    if on_step:
+        on_step(1, x_adv.clone())
+    return x_adv
+
+
 def goal_loss(y, target):
     """Return the loss to climb, logits [N, classes] -> [N]: away from y, or towards target."""
     if target is None:

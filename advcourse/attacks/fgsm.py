@@ -1,6 +1,6 @@
 """One look at the gradient: FGSM, and plain gradient ascent beside it (lecture 04)."""
 
-from .contract import Best, attack, goal_loss, input_gradient, logits
+from .contract import Best, attack, goal_loss, input_gradient, logits, only_step
 
 
 @attack
@@ -14,10 +14,7 @@ def fgsm(model, x, y, *, eps, target=None, bounds=(0.0, 1.0), generator=None, on
     examples"; lecture 04.
     """
     gradient, _ = input_gradient(model, x, goal_loss(y, target))
-    x_adv = (x + eps * gradient.sign()).clamp(*bounds)
-    if on_step:
-        on_step(1, x_adv.clone())
-    return x_adv
+    return only_step(x + eps * gradient.sign(), bounds, on_step)
 
 
 @attack

@@ -2,7 +2,7 @@
 
 import torch
 
-from .contract import attack, no_target
+from .contract import attack, no_target, only_step
 
 
 @attack
@@ -18,7 +18,7 @@ def gaussian_noise(
     no_target("gaussian_noise", target)
     noise = torch.empty(x.shape, dtype=x.dtype, device=generator.device)
     noise = noise.normal_(generator=generator).to(x.device)
-    return _finish(x + std * noise, bounds, on_step)
+    return only_step(x + std * noise, bounds, on_step)
 
 
 @attack
@@ -34,7 +34,7 @@ def uniform_noise(
     no_target("uniform_noise", target)
     noise = torch.empty(x.shape, dtype=x.dtype, device=generator.device)
     noise = noise.uniform_(-eps, eps, generator=generator).to(x.device)
-    return _finish(x + noise, bounds, on_step)
+    return only_step(x + noise, bounds, on_step)
 
 
 @attack
@@ -48,11 +48,4 @@ def negative(model, x, y, *, target=None, bounds=(0.0, 1.0), generator=None, on_
     """
     no_target("negative", target)
     lo, hi = bounds
-    return _finish(lo + hi - x, bounds, on_step)
-
-
-def _finish(x_adv, bounds, on_step):
-    x_adv = x_adv.clamp(*bounds)
-    if on_step:
-        on_step(1, x_adv.clone())
-    return x_adv
+    return only_step(lo + hi - x, bounds, on_step)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from .attacks.contract import CHUNK, GPU_CHUNK, frozen, logits
+from .attacks.contract import chunk_size, frozen, logits
 
 
 def norms(delta):
@@ -68,7 +68,7 @@ def evaluate(model, x, y, attack=None, *, target=None, batch_size=None, progress
         raise ValueError(f"x, y: {len(x)} images and {len(y)} labels; pass as many of each, not 0")
     if target is not None and len(target) != len(x):
         raise ValueError(f"target: {len(target)} classes for {len(x)} images; pass one per image")
-    batch_size = batch_size or CHUNK.get(x.device.type, GPU_CHUNK)
+    batch_size = batch_size or chunk_size(model, x)
     sums, before, after, moved = [], [], [], []
     seconds, queries = 0.0, 0
     starts = range(0, len(x), batch_size)

@@ -7,20 +7,33 @@ tables and the explorer's menu pick it up from the row.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .carlini_wagner import carlini_wagner
 from .contract import attack
+from .ddn import ddn
+from .deepfool import deepfool
 from .fgsm import fgsm, gradient_ascent
+from .generate import generate
+from .jsma import jsma
 from .noise import gaussian_noise, negative, uniform_noise
+from .pgd import bim, pgd
 from .projection import project
 
 __all__ = [
     "ATTACKS",
     "Attack",
     "attack",
+    "bim",
+    "carlini_wagner",
+    "ddn",
+    "deepfool",
     "fgsm",
     "gaussian_noise",
+    "generate",
     "get",
     "gradient_ascent",
+    "jsma",
     "negative",
+    "pgd",
     "project",
     "uniform_noise",
 ]
@@ -38,7 +51,7 @@ class Attack:
     function: Callable
     goal: str  # "untargeted", or "both" where it can aim as well
     knowledge: str  # "white box" or "black box"
-    norm: str  # the norm that its budget bounds, or "none"
+    norm: str  # the norm that its budget bounds, or that it keeps small ("least l2"), or "none"
     lecture: int
     strength: str | None = None
     strongest: float = 0.5
@@ -53,6 +66,23 @@ ATTACKS = (
     Attack(
         "gradient_ascent", gradient_ascent, "both", "white box", "none", 4, "step_size", 5.0, True
     ),
+    Attack("bim", bim, "both", "white box", "linf", 5, "eps", iterates=True),
+    Attack("pgd", pgd, "both", "white box", "linf", 5, "eps", iterates=True),
+    Attack("deepfool", deepfool, "untargeted", "white box", "least l2", 6, iterates=True),
+    Attack(
+        "carlini_wagner",
+        carlini_wagner,
+        "both",
+        "white box",
+        "least l2",
+        7,
+        "confidence",
+        10.0,
+        True,
+    ),
+    Attack("ddn", ddn, "both", "white box", "least l2", 7, iterates=True),
+    Attack("generate", generate, "both", "white box", "none", 7, "weight", 0.1, True),
+    Attack("jsma", jsma, "both", "white box", "least l0", 8, "gamma", 0.2, True),
 )
 
 

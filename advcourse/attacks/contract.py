@@ -5,19 +5,22 @@ An attack is a plain function decorated with `@attack`; `attacks/fgsm.py` is the
 
 import functools
 import inspect
+import itertools
 import math
-import numbers
 from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-NORMS = ("linf", "l2", "l1")
-# A convolutional network on a CPU costs 2 to 3 times more per image in batches of 1,000 than of 250,
-# because its activations no longer fit what the allocator keeps. A GPU wants larger batches.
-CHUNK = {"cpu": 250}
-GPU_CHUNK = 2048
+from .inputs import check_inputs, check_model, check_options, logits
+
+# A convolutional network on a CPU costs up to 3 times more per image in batches of 1,000 than of
+# 250, because its activations no longer fit what the allocator keeps. Without convolutions the
+# activations are small, and a larger batch saves overhead; a GPU wants larger ones still.
+CHUNK, DENSE_CHUNK, GPU_CHUNK = 250, 1000, 2048
+# Added to the loss of a success, so that it ranks before every failure.
+SUCCESS = 1e9
 
 
 def attack(function):
@@ -33,12 +36,14 @@ def attack(function):
                 known = ", ".join(list(options_known)[3:])
                 raise TypeError(f"{function.__name__}() has no argument {name!r}; it has {known}")
         check_inputs(x, y, target, bounds, generator)
-        check_options(options)
+        check_options(options, options_known)
         if generator is None:  # the global random state is the caller's, not ours
             generator = torch.Generator(device=x.device)
             generator.seed()
         # A hook sees the whole batch at every step, so such a batch is not split.
-        parts = 1 if on_step else max(1, math.ceil(len(x) / chunk_size(x)))
+        parts = 1 if on_step else max(1, math.ceil(len(x) / chunk_size(model, x)))
+        if on_step:  # counted here, so that an attack with restarts or rounds counts on
+            on_step = counted(on_step)
         shared = {"bounds": bounds, "generator": generator, "on_step": on_step, **options}
         with torch.inference_mode(False), torch.enable_grad(), frozen(model):
             # Copies made in here can be differentiated, even where the caller's are for inference.
@@ -57,9 +62,24 @@ def attack(function):
     return guarded
 
 
-def chunk_size(x):
-    """Return how many examples of `x` to attack at once on x's device."""
-    return CHUNK.get(x.device.type, GPU_CHUNK)
+def counted(on_step):
+    """Return the hook `on_step` for an attack of several rounds: it numbers the calls from 1."""
+    calls = itertools.count(1)
+    return lambda step, x_adv: on_step(next(calls), x_adv)
+
+
+def hook_for(on_step, whole, rows):
+    """Return the hook of an attack on these rows only: it shows the `whole` batch [N, ...]."""
+    return on_step and (lambda step, x_adv: on_step(step, whole.index_copy(0, rows, x_adv)))
+
+
+def chunk_size(model, x):
+    """Return how many examples of `x` to send through the model at once, by x's device."""
+    if x.device.type != "cpu":
+        return GPU_CHUNK
+    layers = list(model.modules()) if isinstance(model, nn.Module) else []
+    convolves = any(isinstance(m, nn.modules.conv._ConvNd) for m in layers)
+    return DENSE_CHUNK if layers and not convolves else CHUNK
 
 
 @contextmanager
@@ -74,18 +94,6 @@ def frozen(model):
     finally:
         for module, training in modes:
             module.training = training
-
-
-def logits(model, x):
-    """Return model(x) [N, classes], or say what is wrong with its shape."""
-    z = model(x)
-    if not isinstance(z, torch.Tensor) or z.ndim != 2 or len(z) != len(x):
-        got = tuple(z.shape) if isinstance(z, torch.Tensor) else type(z).__name__
-        raise ValueError(
-            f"model: returned {got} for {len(x)} inputs; return one row of class scores per input, "
-            f"shape ({len(x)}, classes)"
-        )
-    return z
 
 
 def input_gradient(model, x, loss):
@@ -129,101 +137,43 @@ def succeeded(z, y, target=None):
 
 
 class Best:
-    """Keeps each example's best iterate: a success before a failure, then the higher loss."""
+    """Keeps each example's best iterate: a success before a failure, then the higher loss.
 
-    def __init__(self, y, target):
-        self.y, self.target, self.loss = y, target, goal_loss(y, target)
-        self.x = None
+    Copying every iterate would cost a fifth of a small network's time. So `offer` keeps the iterate
+    as it is (do not write into it), and copies a row only once a later iterate does worse.
+    """
+
+    def __init__(self, x, y, target):
+        self.kept, self.y, self.target = x.clone(), y, target
+        self.rank = torch.full((len(x),), -math.inf, dtype=torch.float64, device=x.device)
+        self.newest = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        self.last = None
 
     def offer(self, x, z):
         """Take the iterates x [N, ...] with logits z wherever they beat what is kept."""
-        won, height = succeeded(z, self.y, self.target), self.loss(z)
-        if self.x is None:
-            self.x, self.won, self.height = x.clone(), won, height
-            return
-        better = (won & ~self.won) | ((won == self.won) & (height > self.height))
-        self.x[better] = x[better]
-        self.won, self.height = self.won | won, torch.where(better, height, self.height)
+        loss = goal_loss(self.y, self.target)(z).double()
+        rank = torch.where(succeeded(z, self.y, self.target), loss + SUCCESS, loss)
+        better = rank > self.rank
+        self._copy(self.newest & ~better)
+        self.rank, self.newest, self.last = torch.maximum(rank, self.rank), better, x
 
+    def _copy(self, rows):
+        if self.last is not None and bool(rows.any()):
+            self.kept[rows] = self.last[rows]
 
-def check_inputs(x, y, target, bounds, generator):
-    """Raise a ValueError that names the argument, its value and the mend."""
-    lo, hi = bounds
-    if not lo < hi:
-        raise ValueError(f"bounds: {bounds} is not a range; pass (lowest, highest) pixel value")
-    if not isinstance(x, torch.Tensor) or not x.is_floating_point() or x.ndim < 2:
-        got = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, torch.Tensor) else type(x).__name__
-        raise ValueError(f"x: got {got}; pass a float tensor of shape (N, ...), pixels in {bounds}")
-    if x.numel():
-        low, high = (v.item() for v in torch.aminmax(x.detach()))
-        if math.isnan(low) or math.isnan(high):
-            raise ValueError("x: contains NaN; find where it comes from before you attack")
-        if low < lo or high > hi:
-            raise ValueError(
-                f"x: values from {low:.4g} to {high:.4g} leave the bounds {bounds}; scale pixels "
-                "to [0, 1] and put any normalization into the model's first layer"
-            )
-    check_labels("y", y, x)
-    if target is not None:
-        check_labels("target", target, x)
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise ValueError(
-            f"generator: got {generator!r}; pass torch.Generator().manual_seed(a number)"
-        )
+    @property
+    def x(self):
+        """The best iterates so far [N, ...]."""
+        self._copy(self.newest)
+        return self.kept
 
+    @property
+    def won(self):
+        """A mask [N]: whose best iterate is a success."""
+        return self.rank > SUCCESS / 2
 
-def check_labels(name, labels, x):
-    """Raise a ValueError unless `labels` holds one class number per example of x."""
-    if not isinstance(labels, torch.Tensor) or labels.dtype.is_floating_point:
-        got = labels.dtype if isinstance(labels, torch.Tensor) else type(labels).__name__
-        raise ValueError(f"{name}: got {got}; pass an int64 tensor of class numbers, shape (N,)")
-    if labels.shape != x.shape[:1]:
-        raise ValueError(
-            f"{name}: shape {tuple(labels.shape)} does not match the {len(x)} inputs; "
-            "pass one class number per input"
-        )
-    if labels.device != x.device:
-        raise ValueError(f"{name}: on {labels.device}, x on {x.device}; move it with .to(x.device)")
-
-
-def check_model(model, x, y, target):
-    """Probe the model with one example: right shape, right device, enough classes for the labels."""
-    if not len(x):
-        return
-    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    if weight is not None and weight.device != x.device:
-        raise ValueError(f"x: on {x.device}, the model on {weight.device}; move x with .to(...)")
-    # Around the hooks of a module: whoever counts queries there counts the attack's, not this one.
-    ask = model.forward if isinstance(model, nn.Module) else model
-    with torch.no_grad():
-        classes = logits(ask, x[:1].detach()).shape[1]
-    for name, labels in (("y", y), ("target", target)):
-        if labels is not None and not 0 <= labels.min() <= labels.max() < classes:
-            raise ValueError(
-                f"{name}: labels from {labels.min()} to {labels.max()}, but the model has "
-                f"{classes} classes, numbered 0 to {classes - 1}"
-            )
-
-
-def check_options(options):
-    """Raise a ValueError for a budget, step or norm that makes no sense."""
-    for name, value in options.items():
-        if name in ("eps", "std", "step_size") and not (
-            is_a(numbers.Real, value) and 0 <= value < math.inf
-        ):
-            raise ValueError(f"{name}: {value!r} is no size; pass a number >= 0, in pixel units")
-        if name in ("steps", "restarts") and not (is_a(numbers.Integral, value) and value >= 1):
-            raise ValueError(f"{name}: {value!r} is no count; pass a whole number >= 1")
-        if name == "norm" and value not in NORMS:
-            raise ValueError(f"norm: {value!r} is not one of {', '.join(NORMS)}")
-
-
-def is_a(kind, value):
-    """Tell whether `value` is a number of that kind; True and False are none."""
-    return isinstance(value, kind) and not isinstance(value, bool)
-
-
-def no_target(name, target):
-    """Raise a ValueError where an attack that cannot aim is given a target."""
-    if target is not None:
-        raise ValueError(f"target: {name} cannot aim at a class; leave target out, or use fgsm")
+    def keep(self, stay):
+        """Forget every example but those in the mask `stay` [N]."""
+        self.kept, self.rank, self.y = self.x[stay], self.rank[stay], self.y[stay]
+        self.target = self.target[stay] if self.target is not None else None
+        self.newest, self.last = torch.zeros_like(self.rank, dtype=torch.bool), None

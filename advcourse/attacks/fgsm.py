@@ -1,6 +1,7 @@
 """One look at the gradient: FGSM, and plain gradient ascent beside it (lecture 04)."""
 
-from .contract import Best, attack, goal_loss, input_gradient, logits, only_step
+from .contract import Best, attack, goal_loss, input_gradient, only_step
+from .inputs import logits
 
 
 @attack
@@ -37,7 +38,7 @@ def gradient_ascent(
     Raises ValueError for bad input.
     Source: lecture 04; the gradient step of many introductions to the subject.
     """
-    loss, best, x_adv = goal_loss(y, target), Best(y, target), x
+    loss, best, x_adv = goal_loss(y, target), Best(x, y, target), x
     for step in range(1, steps + 1):
         gradient, z = input_gradient(model, x_adv, loss)
         if step > 1:  # the start is no iterate

@@ -2,7 +2,8 @@
 
 import torch
 
-from .contract import attack, no_target, only_step
+from .contract import attack, only_step
+from .inputs import no_target
 
 
 @attack

@@ -1,0 +1,120 @@
+"""What a bad argument of an attack is told: its name, its value, and the mend."""
+
+import math
+import numbers
+
+import torch
+from torch import nn
+
+# Options that are sizes, and options that are counts.
+SIZES = (
+    "eps",
+    "std",
+    "step_size",
+    "overshoot",
+    "confidence",
+    "learning_rate",
+    "initial_c",
+    "initial_eps",
+    "weight",
+)
+COUNTS = ("steps", "restarts", "candidates", "binary_search_steps")
+
+
+def check_inputs(x, y, target, bounds, generator):
+    """Raise a ValueError that names the argument, its value and the mend."""
+    lo, hi = bounds
+    if not lo < hi:
+        raise ValueError(f"bounds: {bounds} is not a range; pass (lowest, highest) pixel value")
+    if not isinstance(x, torch.Tensor) or not x.is_floating_point() or x.ndim < 2:
+        got = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, torch.Tensor) else type(x).__name__
+        raise ValueError(f"x: got {got}; pass a float tensor of shape (N, ...), pixels in {bounds}")
+    if x.numel():
+        low, high = (v.item() for v in torch.aminmax(x.detach()))
+        if math.isnan(low) or math.isnan(high):
+            raise ValueError("x: contains NaN; find where it comes from before you attack")
+        if low < lo or high > hi:
+            raise ValueError(
+                f"x: values from {low:.4g} to {high:.4g} leave the bounds {bounds}; scale pixels "
+                "to [0, 1] and put any normalization into the model's first layer"
+            )
+    check_labels("y", y, x)
+    if target is not None:
+        check_labels("target", target, x)
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise ValueError(
+            f"generator: got {generator!r}; pass torch.Generator().manual_seed(a number)"
+        )
+
+
+def check_labels(name, labels, x):
+    """Raise a ValueError unless `labels` holds one class number per example of x."""
+    if not isinstance(labels, torch.Tensor) or labels.dtype.is_floating_point:
+        got = labels.dtype if isinstance(labels, torch.Tensor) else type(labels).__name__
+        raise ValueError(f"{name}: got {got}; pass an int64 tensor of class numbers, shape (N,)")
+    if labels.shape != x.shape[:1]:
+        raise ValueError(
+            f"{name}: shape {tuple(labels.shape)} does not match the {len(x)} inputs; "
+            "pass one class number per input"
+        )
+    if labels.device != x.device:
+        raise ValueError(f"{name}: on {labels.device}, x on {x.device}; move it with .to(x.device)")
+
+
+def check_model(model, x, y, target):
+    """Probe the model with one example: right shape, right device, enough classes for the labels."""
+    if not len(x):
+        return
+    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    if weight is not None and weight.device != x.device:
+        raise ValueError(f"x: on {x.device}, the model on {weight.device}; move x with .to(...)")
+    # Around the hooks of a module: whoever counts queries there counts the attack's, not this one.
+    ask = model.forward if isinstance(model, nn.Module) else model
+    with torch.no_grad():
+        classes = logits(ask, x[:1].detach()).shape[1]
+    for name, labels in (("y", y), ("target", target)):
+        if labels is not None and not 0 <= labels.min() <= labels.max() < classes:
+            raise ValueError(
+                f"{name}: labels from {labels.min()} to {labels.max()}, but the model has "
+                f"{classes} classes, numbered 0 to {classes - 1}"
+            )
+
+
+def check_options(options, known):
+    """Raise a ValueError for a size or a count that makes none; None stands where it is the default."""
+    for name, value in options.items():
+        if value is None and known[name].default is None:
+            continue
+        if name in SIZES and not (is_a(numbers.Real, value) and 0 <= value < math.inf):
+            raise ValueError(f"{name}: {value!r} is no size; pass a number >= 0, in pixel units")
+        if name in COUNTS and not (is_a(numbers.Integral, value) and value >= 1):
+            raise ValueError(f"{name}: {value!r} is no count; pass a whole number >= 1")
+
+
+def one_of(name, value, allowed):
+    """Raise a ValueError unless `value` is one of the `allowed`."""
+    if value not in allowed:
+        raise ValueError(f"{name}: {value!r} is not one of {', '.join(allowed)}")
+
+
+def is_a(kind, value):
+    """Tell whether `value` is a number of that kind; True and False are none."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def no_target(name, target):
+    """Raise a ValueError where an attack that cannot aim is given a target."""
+    if target is not None:
+        raise ValueError(f"target: {name} cannot aim at a class; leave target out, or use fgsm")
+
+
+def logits(model, x):
+    """Return model(x) [N, classes], or say what is wrong with its shape."""
+    z = model(x)
+    if not isinstance(z, torch.Tensor) or z.ndim != 2 or len(z) != len(x):
+        got = tuple(z.shape) if isinstance(z, torch.Tensor) else type(z).__name__
+        raise ValueError(
+            f"model: returned {got} for {len(x)} inputs; return one row of class scores per input, "
+            f"shape ({len(x)}, classes)"
+        )
+    return z

@@ -37,7 +37,7 @@ lint: .venv/test.stamp  ## ruff's rules and format
 train: .venv/course.stamp  ## train every checkpoint again
 	$(PY) -m advcourse train
 
-bench: .venv/test.stamp  ## measure speed beside the floor
+bench: .venv/bench.stamp  ## measure speed beside the floor and beside the peer libraries
 	$(PY) -m benchmarks
 
 doctor: .venv/course.stamp  ## can this machine run the course?
@@ -61,4 +61,15 @@ clean:  ## remove what runs left behind; .venv stays, delete it to install anew
 
 .venv/test.stamp: .venv/course.stamp
 	$(PIP) install -e ".[test]"
+	@touch $@
+
+# Without their dependencies: torchattacks would take requests back to 2.25, which breaks JupyterLab;
+# adv-lib asks for visdom, which no longer builds, and only for its callbacks; cleverhans asks for
+# TensorFlow Probability, and not for its PyTorch part. What they do import is there already.
+# A peer that does not install is a line in the table that says so.
+.venv/bench.stamp: .venv/test.stamp
+	$(PIP) install -e ".[test,bench]"
+	-$(PIP) install --no-deps torchattacks==3.5.1
+	-$(PIP) install --no-deps adv-lib==0.2.8
+	-$(PIP) install --no-deps cleverhans==4.0.0
 	@touch $@

@@ -167,6 +167,50 @@ def curves(x, lines, xlabel, ylabel="accuracy", percent=True, published=None, lo
 
 
 @styled
+def matrix(values, rows, columns, xlabel, ylabel):
+    """Draw shares, values [R, C] in [0, 1], as gray cells with per cents; nan stays empty."""
+    made = figure(7.2, 0.36 * len(rows) + 0.9)
+    ax = made.subplots()
+    ax.imshow(values, cmap="gray_r", vmin=0, vmax=1.15, aspect="auto")
+    for r, row in enumerate(values.tolist()):
+        for c, value in enumerate(row):
+            if value == value:
+                text = {"ha": "center", "va": "center", "fontsize": 9}
+                ax.text(c, r, f"{value:.0%}", color="white" if value > 0.55 else INK, **text)
+    ax.set(xticks=range(len(columns)), xticklabels=columns, xlabel=xlabel, ylabel=ylabel)
+    ax.set(yticks=range(len(rows)), yticklabels=rows)
+    ax.spines[:].set_visible(False)
+    return made
+
+
+@styled
+def scatter(groups, xlabel, ylabel):
+    """Draw points in the plane, {label: (x, y)}, with the axes through zero."""
+    made = figure(9.2, 3.8)
+    ax = made.subplots()
+    ax.axhline(0, color=LIGHT, zorder=0)
+    ax.axvline(0, color=LIGHT, zorder=0)
+    for i, (label, (px, py)) in enumerate(groups.items()):
+        ax.scatter(px, py, s=16 + 20 * i, color=LINES[i], marker=MARKERS[i], alpha=0.7, label=label)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return made
+
+
+@styled
+def bundles(groups, xlabel, ylabel):
+    """Draw many curves of each group side by side on one scale; groups: {title: [curves, points]}."""
+    made = figure(9.2, 3.2)
+    axes = made.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+    for ax, (title, curves_) in zip(axes, groups.items(), strict=True):
+        ax.plot(range(1, curves_.shape[1] + 1), curves_.T, color=CLEAN, alpha=0.35, linewidth=1)
+        ax.set(title=title, xlabel=xlabel)
+        ax.grid(alpha=0.25)
+    axes[0].set_ylabel(ylabel)
+    return made
+
+
+@styled
 def histogram(groups, xlabel, bins=40):
     """Draw the distributions {label: values [N]} as outlines over one another."""
     made = figure(9.2, 3.0)

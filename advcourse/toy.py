@@ -22,3 +22,21 @@ def net(x, y, hidden=64, epochs=200, seed=0):
         model = nn.Sequential(nn.Linear(2, hidden), nn.ReLU(), nn.Linear(hidden, 2))
     training.fit(model, x, y, epochs=epochs, batch_size=100, learning_rate=0.03, progress=False)
     return model
+
+
+def four(n=400, seed=0):
+    """Return four round clouds: x [n, 2] in [0, 1], and y [n]."""
+    centers = torch.tensor([[0.27, 0.3], [0.72, 0.22], [0.3, 0.78], [0.75, 0.7]])
+    source = torch.Generator().manual_seed(seed)
+    y = torch.arange(n) % len(centers)
+    noise = torch.randn(n, 2, generator=source)
+    return (centers[y] + 0.09 * noise).clamp(0, 1), y
+
+
+def linear(x, y, epochs=60, seed=0):
+    """Train a linear softmax model on the points x [N, 2], for as many classes as y has."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        model = nn.Linear(x.shape[1], int(y.max()) + 1)
+    training.fit(model, x, y, epochs=epochs, batch_size=100, learning_rate=0.1, progress=False)
+    return model

@@ -9,10 +9,10 @@ from ..metrics import norms
 from .panel import Panel
 
 
-def boxes(widths, offset):
+def boxes(widths, offset, height=0.38):
     """Return the corners [K, 4, 2] of horizontal bars, one for each whole number from 0."""
-    low = np.arange(len(widths)) + offset - 0.19
-    x, y = np.array([0, 1, 1, 0]), np.array([0, 0, 0.38, 0.38])
+    low = np.arange(len(widths)) + offset - height / 2
+    x, y = np.array([0, 1, 1, 0]), np.array([0, 0, height, height])
     return np.stack([np.asarray(widths)[:, None] * x, low[:, None] + y], 2)
 
 

@@ -2,12 +2,14 @@
 
 from .attack import LABELS, AttackExplorer
 from .explorer import Explorer, explore, menu, slider, twin
+from .saliency import SaliencyExplorer
 from .taxonomy import TaxonomyExplorer
 
 __all__ = [
     "LABELS",
     "AttackExplorer",
     "Explorer",
+    "SaliencyExplorer",
     "TaxonomyExplorer",
     "explore",
     "menu",

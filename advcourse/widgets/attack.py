@@ -1,15 +1,26 @@
 """The attack explorer: any attack of the table on any picture, by its strength and iterations."""
 
 import functools
+import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 
 from .. import attacks, panels, twins
-from ..attacks.contract import frozen, logits
+from ..attacks.contract import frozen, logits, succeeded
 from .explorer import Explorer, menu, slider
 
-LABELS = {"eps": "epsilon", "std": "std", "step_size": "step size"}
+LABELS = {
+    "eps": "epsilon",
+    "std": "std",
+    "step_size": "step size",
+    "confidence": "confidence",
+    "weight": "weight",
+    "gamma": "gamma (share of pixels)",
+}
+# An attack that takes longer, in seconds, is not run ahead for every strength.
+QUICK = 0.05
 
 
 @contextmanager
@@ -26,20 +37,40 @@ def one_thread():
         torch.set_num_threads(threads)
 
 
+@dataclass(frozen=True)
+class Run:
+    """What is kept of one attack run: images [M, C, H, W] and their probabilities [M, classes].
+
+    numbers: which iteration each image is, of `total`. ending: what is said of the attack's result,
+    then the last image, for an attack that looks for a small change; else None.
+    """
+
+    images: torch.Tensor
+    shares: torch.Tensor
+    numbers: list
+    total: int
+    ending: str | None
+
+
 class AttackExplorer(Explorer):
     """Any attack of the table on any of the given images: drag its strength and its iterations.
 
     model: the victim; x [N, C, H, W] and y [N]: images to choose from; classes: their names.
-    rows: names from `attacks.ATTACKS` (None: all of them). steps: where the iteration slider ends.
-    One attack run keeps all its iterates, so moving the iteration slider runs nothing.
+    rows: names from `attacks.ATTACKS` (None: all of them). steps: where the iteration slider ends,
+    and how many the attack takes, unless its options say otherwise; of a longer path the slider
+    shows that many, evenly. options: {row name: {keyword: value}}, for the attack.
+    One attack run keeps its iterates, so moving the iteration slider runs nothing.
     """
 
-    def __init__(self, model, x, y, classes, *, rows=None, strength=None, steps=20, seed=0):
+    def __init__(
+        self, model, x, y, classes, *, rows=None, strength=None, steps=20, seed=0, options=None
+    ):
         self.model, self.x, self.y, self.classes, self.seed = model, x, y, tuple(classes), seed
         self.rows = {r.name: r for r in attacks.ATTACKS if rows is None or r.name in rows}
-        for name in rows or ():
-            attacks.get(name)  # says which there are, where this one is not
-        self.steps = steps
+        for name in (*(rows or ()), *(options or {})):
+            if attacks.get(name).strength in (options or {}).get(name, {}):
+                raise ValueError(f"options: {attacks.get(name).strength} is what the slider sets")
+        self.steps, self.options, self.took = steps, options or {}, {}
         self.panel = panels.attack_panel(self.classes, x[0])
         self.run = functools.lru_cache(maxsize=400)(self._run)
         first = self.rows[rows[0]] if rows else next(iter(self.rows.values()))
@@ -61,6 +92,7 @@ class AttackExplorer(Explorer):
         strength = controls["strength"]
         if row.strength:
             strength.description = LABELS[row.strength]
+            strength.style.description_width = f"{max(6.5, len(strength.description) / 2)}em"
             share = strength.value / strength.max
             strength.max, strength.step = row.strongest, row.strongest / 50
             strength.value = round(share * 50) / 50 * row.strongest
@@ -74,42 +106,70 @@ class AttackExplorer(Explorer):
                 self._fit(self.rows[change["new"]], self.controls)
         super()._moved(change)
 
+    def draws_ahead(self, name):
+        """Say whether to draw ahead: every strength is a run, and some attacks take their time."""
+        return name != "strength" or self.took[self.controls["attack"].value] < QUICK
+
     def _run(self, name, image, target, strength):
-        """Run one attack; return its iterates [steps + 1, C, H, W] and their probabilities."""
+        """Run one attack, and note how long it took."""
+        start = time.perf_counter()
         with one_thread():
-            return self._iterates(name, image, target, strength)
+            run = self._iterates(name, image, target, strength)
+        self.took[name] = time.perf_counter() - start
+        return run
 
     def _iterates(self, name, image, target, strength):
         row, part = self.rows[name], slice(image, image + 1)
         x, y = self.x[part], self.y[part]
         options = {row.strength: strength} if row.strength else {}
         options |= {"steps": self.steps} if row.iterates else {}
-        if target >= 0 and row.goal == "both":
-            options["target"] = torch.full_like(y, target)
+        options |= self.options.get(name, {})
+        aim = torch.full_like(y, target) if target >= 0 else None
         path = [x]
         seeded = torch.Generator(device=x.device).manual_seed(self.seed)
-        row.function(
+        result = row.function(
             self.model,
             x,
             y,
+            target=aim,
             generator=seeded,
             on_step=lambda _, x_adv: path.append(x_adv),
             **options,
         )
-        path = torch.cat(path)
+        least, total = row.norm.startswith("least"), len(path) - 1
+        count = min(total, self.steps) if row.iterates else total
+        numbers = [round(total * i / max(count, 1)) for i in range(count + 1)]
+        shown = torch.cat([path[i] for i in numbers] + [result] * least)
         with torch.no_grad(), frozen(self.model):
-            return path.cpu(), logits(self.model, path).softmax(1).cpu()
+            z = logits(self.model, shown)
+        ending = self._ending(result, x, succeeded(z[-1:], y, aim)) if least else None
+        return Run(shown.cpu(), z.softmax(1).cpu(), numbers, total, ending)
+
+    @staticmethod
+    def _ending(result, x, won):
+        if not won:
+            return "no success found"
+        return "nothing to do" if torch.equal(result, x) else "smallest success"
 
     def frame(self, attack, image, target, strength, step, draw=None):
         """Return (image bytes, caption) of one setting; `draw` is the panel's, PNG by default."""
         row = self.rows[attack]
-        path, shares = self.run(attack, image, target, strength)
-        step = min(step, len(path) - 1) if row.iterates else len(path) - 1
+        run = self.run(  # what an attack does not take is no reason to run it again
+            attack,
+            image,
+            target if row.goal == "both" else -1,
+            strength if row.strength else None,
+        )
+        at = min(step, len(run.numbers) - 1) if row.iterates else -1
         note = f"{attack}, {LABELS[row.strength]} {strength:.3g}" if row.strength else attack
-        note += f", iteration {step} of {self.steps}." if row.iterates else "."
-        y = int(self.y[image])
+        if run.ending and step >= self.steps:
+            at = -1
+            note += f", {run.ending} in {run.total} iterations."
+        else:
+            note += f", iteration {run.numbers[at]} of {run.total}." if row.iterates else "."
+        (before, after), y = run.shares[[0, at]], int(self.y[image])
         return (draw or self.panel.draw)(
-            x=path[0], x_adv=path[step], before=shares[0], after=shares[step], y=y, note=note
+            x=run.images[0], x_adv=run.images[at], before=before, after=after, y=y, note=note
         )
 
     def _render(self, **values):

@@ -94,6 +94,10 @@ class Explorer(w.VBox):
             self.status.value = f'<span role="alert" style="color:#a40000">{text}</span>'
             raise
 
+    def draws_ahead(self, name):
+        """Say whether what the slider `name` would show is worth drawing before anyone asks."""
+        return True
+
     def _look_around(self):
         """Draw what each slider would show, nearest first, while the kernel has nothing else to do.
 
@@ -112,12 +116,14 @@ class Explorer(w.VBox):
             for i in range(round((control.max - control.min) / control.step) + 1):
                 value = _rounded(control.min + i * control.step)
                 steps = abs(value - now[name]) / control.step
-                waiting.append((steps, len(waiting), now | {name: value}))
+                waiting.append((steps, len(waiting), name, now | {name: value}))
         waiting.sort(reverse=True)
 
         def draw_next():
+            *_, name, values = waiting.pop()
             try:
-                self.render(**waiting.pop()[2])
+                if self.draws_ahead(name):
+                    self.render(**values)
             except Exception:  # it is said when the reader gets there
                 return
             if waiting:
@@ -135,6 +141,9 @@ def explore(panel, label, **controls):
     return Explorer(panel.draw, controls, label)
 
 
-def twin(panel, label, **axes):
-    """Return the kernel-free twin of `explore(panel, ...)`: {argument: values} along each slider."""
-    return twins.Twin(panel.frame, label, axes)
+def twin(panel, label, named=None, **axes):
+    """Return the kernel-free twin of `explore(panel, ...)`: {argument: values} along each slider.
+
+    named: {argument: what its slider is called}.
+    """
+    return twins.Twin(panel.frame, label, axes, named)

@@ -7,6 +7,7 @@ import html
 import io
 import itertools
 import json
+import time
 from html.parser import HTMLParser
 
 import ipywidgets
@@ -19,12 +20,16 @@ from matplotlib.image import AxesImage
 from matplotlib.text import Text
 from PIL import Image
 
-from advcourse import attacks, panels, plots, twins, widgets
+from advcourse import attacks, panels, plots, toy, twins, widgets
 from advcourse.metrics import norms
 
 ROWS = {row.name: row for row in attacks.ATTACKS}
 CLASSES = tuple("0123456789")
 STEPS = 4
+OPTIONS = {
+    "carlini_wagner": {"steps": 15, "binary_search_steps": 3, "box": "clip", "initial_c": 0.3},
+    "jsma": {"steps": None},
+}
 NASTY = """a "quote" & <b>tag</b> </template><script>x</script> it's\nnew"""
 
 
@@ -63,7 +68,7 @@ def moves(slider):
 @pytest.mark.parametrize("name", ROWS)
 def test_every_attack_everywhere(name):
     """Picture and text at both ends and the middle; the numbers are those of the attack itself."""
-    shown, row, (x, y) = explorer(), ROWS[name], images()
+    shown, row, (x, y) = explorer(options=OPTIONS), ROWS[name], images()
     strength, step, seen = shown.controls["strength"], shown.controls["step"], set()
     outcomes = set()
     shown.controls["attack"].value = name
@@ -72,11 +77,15 @@ def test_every_attack_everywhere(name):
         part, path = slice(image, image + 1), []
         options = {row.strength: strength.value} if row.strength else {}
         options |= {"steps": STEPS} if row.iterates else {}
-        options["generator"] = torch.Generator().manual_seed(0)
-        row.function(
+        options |= {"generator": torch.Generator().manual_seed(0)} | OPTIONS.get(name, {})
+        result = row.function(
             victim(), x[part], y[part], on_step=lambda _, a, to=path: to.append(a), **options
         )
-        found = [x[part], *path][min(i, len(path)) if row.iterates else -1]
+        at, total = (min(i, len(path)) if row.iterates else len(path)), len(path)
+        at = round(total * i / STEPS) if row.iterates and total > STEPS else at
+        found, ends = [x[part], *path][at], f"iteration {at} of {total}."
+        if row.norm.startswith("least") and i == STEPS:
+            found, ends = result, f" in {total} iterations."
         with torch.no_grad():
             before, after = victim().eval()(torch.cat([x[part], found])).softmax(1)
             victim().train()
@@ -88,13 +97,16 @@ def test_every_attack_everywhere(name):
             f"after {top} ({after[top]:.1%}): {'still right' if top == image else 'fooled'}" in said
         )
         assert f"l∞ {size['linf']:.3f}, l2 {size['l2']:.2f}, {size['l0']} pixels changed" in said
-        assert said.endswith(f"iteration {i} of {STEPS}." if row.iterates else ".") and name in said
+        assert said.endswith(ends if row.iterates else ".") and name in said
+        if found is result:
+            assert ("smallest success" in said) == (top != image) != ("no success found" in said)
         assert "aria-live" in shown.status.value and "aria-label" in shown.status.value
         assert pixels(shown.picture.value).std() > 10
         seen.add(shown.picture.value)
         outcomes.add((top == image, round(after[top].item(), 3)))
-    assert row.knowledge == "black box" or len(outcomes) >= 6, "nothing happened"
-    assert len(seen) >= (2 if row.strength is None else 6)
+    few = 4 if row.norm.startswith("least") else 6  # where it stops once it has succeeded
+    assert row.knowledge == "black box" or len(outcomes) >= few, "nothing happened"
+    assert len(seen) >= (2 if row.strength is None else few)
 
 
 def test_changing_the_attack_fits_the_controls():
@@ -145,6 +157,76 @@ def test_iterations_run_no_attack_and_settings_are_cached():
         assert len(calls) > ran and shown.picture.value != untargeted
     finally:
         hook.remove()
+
+
+def test_long_runs_fit_under_the_slider_and_end_with_their_result():
+    tries = {"steps": 40, "binary_search_steps": 2, "initial_c": 10.0, "box": "clip"}
+    more = {"options": {"carlini_wagner": tries}, "steps": 5, "strength": 1.0}
+    shown = explorer(rows=["carlini_wagner", "bim"], **more)
+    calls, said, seen = [], [], []
+    x, y = (part[:1] for part in images())
+    result = attacks.carlini_wagner(
+        victim(), x, y, confidence=1.0, on_step=lambda i, a: calls.append(a), **tries
+    )
+    for i in range(6):
+        shown.controls["step"].value = i
+        said.append(text(shown))
+        seen.append(shown.picture.value)
+    total = len(calls)
+    assert shown.run.cache_info().misses == 1 and total > 12 and len(set(seen)) >= 5
+    kept = shown.run("carlini_wagner", 0, -1, 1.0)
+    assert len(kept.images) == 7 and shown.run.cache_info().misses == 1, "of all those iterates"
+    assert torch.equal(kept.images[6:], result) and not torch.equal(result, x)
+    for i in range(5):
+        assert torch.equal(kept.images[i : i + 1], [x, *calls][round(total * i / 5)])
+        assert said[i].endswith(f"confidence 1, iteration {round(total * i / 5)} of {total}.")
+    assert said[5].endswith(f"confidence 1, smallest success in {total} iterations.")
+    weak = explorer(rows=["carlini_wagner"], options={"carlini_wagner": {"initial_c": 1e-9}})
+    assert "fooled" in text(shown) and "still right" in text(weak)
+    assert "no success found in" in text(weak) and "0 pixels changed" in text(weak)
+    wrong = widgets.AttackExplorer(victim(), x, y + 4, CLASSES, rows=["deepfool"])
+    assert "nothing to do in 0 iterations" in text(wrong)
+    with pytest.raises(ValueError, match="options: gamma is what the slider sets"):
+        explorer(options={"jsma": {"gamma": 0.1}})
+    with pytest.raises(ValueError, match="no attack 'nope'; there are"):
+        explorer(options={"nope": {}})
+
+
+def test_what_an_attack_does_not_take_runs_nothing():
+    shown = explorer(rows=["deepfool", "negative"])
+    shown.frame("negative", 0, -1, 0.1, 0)
+    runs = shown.run.cache_info().misses
+    for name in ("deepfool", "negative"):
+        shown.frame(name, 0, 3, 0.7, 1)
+        assert shown.run.cache_info().misses == runs
+    shown.frame("deepfool", 1, 3, 0.7, 1)
+    assert shown.run.cache_info().misses == runs + 1
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+def test_only_quick_attacks_are_run_ahead_for_every_strength(seconds, monkeypatch):
+    monkeypatch.setattr(widgets.attack, "QUICK", 0.15)
+
+    async def rest():
+        shown = explorer(rows=["bim"], steps=2)
+        strength = shown.controls["strength"]
+        strength.step = strength.max / 5
+        inner, runs = shown._iterates, []
+
+        def slow(*values):
+            runs.append(values)
+            time.sleep(seconds)
+            return inner(*values)
+
+        monkeypatch.setattr(shown, "_iterates", slow)
+        strength.value = 0.1
+        await asyncio.sleep(2.5)
+        drawn = shown.render.cache_info().misses
+        shown.controls["step"].value = 0
+        assert shown.render.cache_info().misses == drawn, "every iteration is drawn ahead"
+        return len(runs)
+
+    assert asyncio.run(rest()) == (1 if seconds else 6)
 
 
 def test_a_failure_is_said_and_raised(monkeypatch):
@@ -244,6 +326,86 @@ def test_twin_of_an_explorer():
         assert np.abs(frame - pixels(shown.frame(**values)[0])).mean() < 2
 
 
+class TestSaliencyExplorer:
+    def explorer(self, **more):
+        return widgets.SaliencyExplorer(victim(), *images(), CLASSES, **more)
+
+    def test_iterations_run_nothing_and_the_caption_is_true(self):
+        shown, (x, y) = self.explorer(theta=-1.0, gamma=0.2), images()
+        step, seen, path = shown.controls["step"], set(), [x[:1]]
+        shown.controls["target"].value = 1
+        options = {"theta": -1.0, "gamma": 0.2, "target": y[1:2]}
+        attacks.jsma(victim(), x[:1], y[:1], on_step=lambda _, a: path.append(a), **options)
+        assert 3 < step.max == step.value == len(path) - 1 < 78
+        calls, hook = [], victim().register_forward_hook(lambda *_: calls.append(1))
+        for i, x_adv in enumerate(path):
+            step.value = i
+            with torch.no_grad():
+                p = victim()[::2](x_adv).softmax(1)[0]
+            changed = int((x_adv != x[:1]).sum())
+            said = text(shown)
+            assert said.startswith(
+                f"Step {i}: {changed} of 784 pixels changed ({changed / 784:.1%}), read as "
+                f"{p.argmax()} ({p.max():.1%}); target 1: {p[1]:.1%}."
+            )
+            assert ("The target is reached." in said) == (i == step.max) == (int(p.argmax()) == 1)
+            if i:
+                new = (x_adv != path[i - 1]).nonzero().tolist()
+                places = " and ".join(f"row {r}, column {c}" for *_, r, c in new)
+                assert len(new) == 2 and f"Last pair: {places}." in said
+            seen.add(shown.picture.value)
+        hook.remove()
+        assert calls == [] and len(seen) == len(path)
+
+    @pytest.mark.parametrize("theta", [1.0, -0.5])
+    def test_the_map_is_that_of_single_pixels(self, theta):
+        shown, (x, _) = self.explorer(theta=theta), images()
+        run = shown.run(1, 4)
+        assert run.target == 4 and len(run.images) == len(run.maps) == len(run.pairs) + 1
+        for x_adv, found in zip(run.images, run.maps, strict=True):
+            # The target's logarithm, differentiated by hand: all logits are linear in the pixels.
+            weight = victim()[2].weight.detach()
+            p = victim()[::2](x_adv[None]).detach().softmax(1)[0]
+            rise = (weight[4] - p @ weight) * (1 if theta > 0 else -1)
+            flat = x_adv.flatten()
+            eligible = (rise > 0) & ((flat < 1) if theta > 0 else (flat > 0))
+            assert torch.equal(found > 0, eligible & (found > 0))
+            assert torch.allclose(found, torch.where(eligible, rise**2, 0.0), atol=1e-6)
+        assert torch.equal(run.images[0], x[1]) and bool((run.maps[0] > 0).any())
+        for step, before in ((0, 0), (1, 0), (5, 4)):
+            shown.frame(1, 4, step)
+            _, drawn, _ = (a for a in shown.panel.changing if isinstance(a, AxesImage))
+            root = run.maps[before].sqrt().view(28, 28)
+            assert np.allclose(drawn.get_array(), root / root.max(), atol=1e-6), "what chose it"
+
+    def test_menus_fit_the_slider_and_runs_are_cached(self):
+        shown = self.explorer(gamma=0.01)
+        step, runs = shown.controls["step"], shown.run.cache_info
+        z = victim()[::2](images()[0][:1]).detach()[0]
+        assert f"target {z.topk(2).indices[1]}:" in text(shown), "the likeliest other class"
+        assert step.max == 3 and "The budget is spent." in text(shown)
+        shown.controls["image"].value = 2
+        shown.controls["target"].value = 2
+        assert step.max == 0 and text(shown).startswith("Step 0: 0 of 784 pixels")
+        before = runs().misses
+        shown.controls["image"].value = 0
+        assert runs().misses == before + 1 and step.max == step.value == 3
+        step.value = 1
+        assert "2 more pairs follow." in text(shown)
+        shown.controls["target"].value = -1
+        assert runs().misses == before + 1 and step.value == 3
+
+    def test_twin(self):
+        shown = self.explorer(gamma=0.01)
+        made = shown.twin("pairs", target={"2": 2, "5": 5}, step=[0, 1, 3])
+        assert len(made.index) == 6 and len(made.frames) == 6
+        for i, (target, step) in enumerate(itertools.product((2, 5), (0, 1, 3))):
+            assert made.captions[i].startswith(f"Step {step}: {2 * step} of 784")
+            assert f"target {target}:" in made.captions[i]
+            frame = pixels(base64.b64decode(made.frames[made.index[i]]))
+            assert np.abs(frame - pixels(shown.frame(0, target, step)[0])).mean() < 2
+
+
 def attack_values(seed, y=3):
     source = torch.Generator().manual_seed(seed)
     x = torch.rand(2, 1, 28, 28, generator=source)
@@ -277,6 +439,38 @@ def step_panel():
     return panels.step_panel(torch.nn.Identity(), *args, lambda z: z[:, 0], 1.2)
 
 
+def path_panel():
+    start, ends = torch.tensor([0.4, 0.5]), torch.tensor([1.0, -0.5])
+    return panels.path_panel(
+        torch.nn.Identity(),
+        lambda z: z[:, 0],
+        start,
+        1,
+        lambda eps: start + eps * torch.linspace(0, 1, 4)[:, None] * ends,
+    )
+
+
+def hyperplane_panel():
+    x, y = toy.four(40)
+    return panels.hyperplane_panel(
+        toy.linear(x, y, epochs=20), 0, lambda a, b: torch.tensor([[0.5, 0.5], [a, b]]), (x, y)
+    )
+
+
+def gallery_values(seed):
+    x = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(seed))
+    return {"images": x, "texts": [f"text {seed}", (seed, 1.5), ""], "note": "Done."}
+
+
+def saliency_values(seed):
+    source = torch.Generator().manual_seed(seed)
+    x, shares = images()[0][0], (4 * torch.rand(10, generator=source)).softmax(0)
+    pair = torch.randperm(784, generator=source)[:2].tolist()
+    x_adv = x.flatten().scatter(0, torch.tensor(pair), 1.0).view_as(x)
+    told = {"map": torch.rand(784, generator=source), "probabilities": shares}
+    return {"x": x, "x_adv": x_adv, "pair": pair, "target": seed, "step": seed} | told
+
+
 SETTINGS = {
     "attack": (lambda: panels.attack_panel(CLASSES, torch.zeros(1, 28, 28)), attack_values),
     "ball": (
@@ -288,6 +482,17 @@ SETTINGS = {
         lambda i: {"norm": ("l2", "linf", "l1", "l0")[i], "share": (0.5, 0.1, 0.3, 0.2)[i]},
     ),
     "step": (step_panel, lambda i: {"eps": i / 10}),
+    "path": (path_panel, lambda i: {"eps": 0.1 + i / 10, "step": i}),
+    "hyperplane": (hyperplane_panel, lambda i: {"a": 0.2 + i / 5, "b": 0.3}),
+    "gallery": (lambda: panels.gallery_panel("abc", CLASSES, images()[0][0]), gallery_values),
+    "deltas": (
+        lambda: panels.gallery_panel("abc", CLASSES, images()[0][0], deltas=True),
+        lambda i: gallery_values(i) | {"x": images()[0][0]},
+    ),
+    "saliency": (
+        lambda: panels.saliency_panel(CLASSES, images()[0][0]),
+        saliency_values,
+    ),
 }
 
 

@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=["mnist", "digits", "fashion"],
         help="only for this data set (repeatable)",
     )
+    train.add_argument("--variant", help="standard, pgd, ... (default: all)")
     train.add_argument("--force", action="store_true", help="train even what is there")
     train.add_argument("--list", action="store_true", dest="listing", help="list the recipes")
     train.set_defaults(command=_train)
@@ -109,7 +110,7 @@ def _labs(args) -> int:
 def _train(args) -> int:
     from advcourse import recipes
 
-    return recipes.main(args.names, args.datasets, args.force, args.listing)
+    return recipes.main(args.names, args.datasets, args.force, args.listing, args.variant)
 
 
 def _doctor(_args) -> int:

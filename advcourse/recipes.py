@@ -104,6 +104,10 @@ def main(names=(), datasets=(), force=False, listing=False, variant=None):
     if wrong:
         print(f"no architecture {wrong[0]!r}; there are {', '.join(models.ARCHITECTURES)}")
         return 2
+    variants = sorted({recipe.variant for recipe in recipes("digits")})
+    if variant not in (None, *variants):
+        print(f"no variant {variant!r}; there are {', '.join(variants)}")
+        return 2
     for name in datasets or [n for n in ("mnist", "digits") if n == "digits" or data.available(n)]:
         wanted = [r for r in recipes(name) if not names or r.architecture in names]
         wanted = [r for r in wanted if variant in (None, r.variant)]

@@ -43,6 +43,7 @@ PLACES = (
     Place("PGD", 5, "evasion", ANY, WHITE, NETS, "linf, l2, l1", "Madry 2018"),
     Place("DeepFool", 6, "evasion", AIMS[:1], WHITE, IMAGES, "least l2", "Moosavi-Dezfooli 2016"),
     Place("Carlini-Wagner", 7, "evasion", ANY, WHITE, NETS, "least l2", "Carlini 2017"),
+    Place("DDN", 7, "evasion", ANY, WHITE, NETS, "least l2", "Rony 2019"),
     Place("generation from noise", 7, "evasion", AIMS[1:], WHITE, NETS, "none", "Singh 2020"),
     Place("JSMA", 8, "evasion", AIMS[1:], WHITE, NETS, "l0", "Papernot 2016"),
     Place("transfer", 9, "evasion", ANY, BLACK, IMAGES, "linf", "Papernot 2017"),

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import torch
 
-from .contract import attack, hook_for
+from .contract import attack, hook_for, input_gradient
 from .descent import BOXES, Task, descend, squared_l2
 from .inputs import logits, one_of
-from .objectives import OBJECTIVES
+from .objectives import OBJECTIVES, margin
 
 
 @attack
@@ -35,8 +35,9 @@ def carlini_wagner(
     the winning logit must lead ("f6" and "f7" aim at it). box: "tanh" writes each pixel as a tanh
     of a free variable, as in the paper; "clip" moves the pixels themselves and clips them, which
     needs about a third of the passes. steps: of Adam for each c, at `learning_rate` (None: .1 for
-    tanh, .05 for clip; it falls to a tenth). binary_search_steps: how many values of c, starting
-    from initial_c; for linf and l0, how often c may grow before the attack gives up.
+    tanh, .05 for clip; it falls to a tenth; far fewer than 100 steps need a larger one).
+    binary_search_steps: how many values of c, starting from initial_c; for linf and l0, how often
+    c may grow before the attack gives up.
     Returns the smallest success, and x itself where there is none or where it was wrong already.
     Raises ValueError for bad input.
     Source: Carlini and Wagner 2017, "Towards evaluating the robustness of neural networks";
@@ -56,6 +57,7 @@ def carlini_wagner(
         rows = (~task.won(logits(model, x))).nonzero()[:, 0]
     found, hook = x.clone(), hook_for(on_step, x, rows)
     if len(rows):
+        input_gradient(model, x[rows[:1]], lambda z: z)  # which says so where there is none
         search = {"l2": search_l2, "linf": search_linf, "l0": search_l0}[norm]
         found[rows] = search(task.only(rows), steps, binary_search_steps, rate, initial_c, hook)
     return found
@@ -77,7 +79,7 @@ def search_l2(task, steps, tries, rate, initial_c, on_step):
 
 def search_linf(task, steps, tries, rate, initial_c, on_step):
     """Push every pixel's change below a limit that falls, until that fails."""
-    limit = task.x.flatten(1).amax(1) * 0 + 1.0
+    limit = torch.full_like(task.x.flatten(1)[:, 0], torch.inf)
 
     def attempt(rows, w, c, hook):
         tau = limit[rows]
@@ -108,7 +110,8 @@ def search_l0(task, steps, tries, rate, initial_c, on_step):
 
     def tighten(rows, x_adv):
         part, here = task.only(rows), x_adv.clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(part.f(logits(task.model, here)).sum(), here)
+        lead = margin(logits(task.model, here), part.y, part.target)  # f6 is flat at a success
+        (gradient,) = torch.autograd.grad(lead.sum(), here)
         gain = (gradient * (x_adv - part.x)).abs().flatten(1)
         changed = (x_adv != part.x).flatten(1).sum(1, keepdim=True)
         rank = gain.argsort(1, descending=True).argsort(1)

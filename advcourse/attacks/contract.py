@@ -104,15 +104,23 @@ def input_gradient(model, x, loss):
     """
     x = x.detach().requires_grad_()
     z = logits(model, x)
+    return derivative(loss(z).sum(), x), z.detach()
+
+
+def derivative(total, x, again=False):
+    """Return the gradient of the number `total` with respect to x, or say that there is none.
+
+    again: whether more gradients of the same pass will be asked for.
+    """
     gradient = None
-    if z.requires_grad:  # which it does for the weights' sake, too
-        (gradient,) = torch.autograd.grad(loss(z).sum(), x, allow_unused=True)
+    if total.requires_grad:  # which it does for the weights' sake, too
+        (gradient,) = torch.autograd.grad(total, x, allow_unused=True, retain_graph=again)
     if gradient is None:
         raise ValueError(
             "model: its output does not depend on x through differentiable steps, so there is no "
             "gradient to follow; use a black-box attack, or remove argmax, round or detach from it"
         )
-    return gradient, z.detach()
+    return gradient
 
 
 def only_step(x_adv, bounds, on_step):

@@ -2,7 +2,7 @@
 
 import torch
 
-from .contract import attack, succeeded
+from .contract import attack, derivative, succeeded
 from .inputs import logits, no_target
 from .projection import along, length
 
@@ -32,6 +32,8 @@ def deepfool(
     fool deep neural networks"; lecture 06.
     """
     no_target("deepfool", target)
+    if candidates < 2:
+        raise ValueError(f"candidates: {candidates} leaves no boundary; pass 2 classes or more")
     found, foot, x_adv = x.clone(), x.clone(), x.clone()
     rows = torch.arange(len(x), device=x.device)  # who has not crossed yet
     for step in range(steps + 1):
@@ -62,7 +64,7 @@ def nearest_hyperplane(model, x, y, candidates=10):
     others = z.detach().scatter(1, y[:, None], -torch.inf)
     classes = others.topk(min(candidates, z.shape[1]) - 1, dim=1).indices
     leads = (own - z.gather(1, classes)).T
-    slopes = [torch.autograd.grad(lead.sum(), x, retain_graph=True)[0] for lead in leads]
+    slopes = [derivative(lead.sum(), x, again=True) for lead in leads]
     distances = torch.stack([f.detach() / length(w) for f, w in zip(leads, slopes, strict=True)])
     first, some = distances.argmin(0), torch.arange(len(x), device=x.device)
     return leads.detach()[first, some], torch.stack(slopes)[first, some]

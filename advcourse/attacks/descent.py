@@ -53,7 +53,7 @@ def tanh_box(bounds):
     lo, hi = bounds
     return SimpleNamespace(
         free=lambda x: torch.atanh(((x - lo) / (hi - lo) * 2 - 1) * ROOM),
-        pixels=lambda w: (w.tanh() + 1) / 2 * (hi - lo) + lo,
+        pixels=lambda w: ((w.tanh() + 1) / 2 * (hi - lo) + lo).clamp(lo, hi),  # rounding
         inside=lambda w: w,
     )
 

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from .contract import SUCCESS, attack, succeeded
+from .contract import SUCCESS, attack, input_gradient, succeeded
 from .inputs import logits
 
 
@@ -32,6 +32,7 @@ def generate(
     """
     with torch.no_grad():
         z = logits(model, x)
+    input_gradient(model, x[:1], lambda z: z)  # which says so where there is none
     aim = target if target is not None else z.scatter(1, y[:, None], -torch.inf).argmax(1)
     goal = F.one_hot(aim, z.shape[1]).to(x.dtype)
     noise = torch.empty(x.shape, dtype=x.dtype, device=generator.device)

@@ -33,7 +33,8 @@ def check_inputs(x, y, target, bounds, generator):
         low, high = (v.item() for v in torch.aminmax(x.detach()))
         if math.isnan(low) or math.isnan(high):
             raise ValueError("x: contains NaN; find where it comes from before you attack")
-        if low < lo or high > hi:
+        lowest, highest = torch.tensor(bounds, dtype=x.dtype).tolist()  # 0.8 is none in float32
+        if low < lowest or high > highest:
             raise ValueError(
                 f"x: values from {low:.4g} to {high:.4g} leave the bounds {bounds}; scale pixels "
                 "to [0, 1] and put any normalization into the model's first layer"

@@ -4,7 +4,7 @@ import numbers
 
 import torch
 
-from .contract import attack, succeeded
+from .contract import attack, derivative, succeeded
 from .inputs import is_a, logits, one_of
 
 # How many pixels the search for the best pair begins with. It proves that they suffice.
@@ -48,6 +48,8 @@ def jsma(
     rows = (~succeeded(z, y, target)).nonzero()[:, 0]  # who is still on the way
     aim = target if target is not None else z.scatter(1, y[:, None], -torch.inf).argmax(1)
     for step in range(1, (most if steps is None else min(most, steps)) + 1):
+        if not len(rows):
+            break
         rise, fall = saliency(model, x_adv[rows], aim[rows], scores)
         movable = x_adv[rows] < bounds[1] if theta > 0 else x_adv[rows] > bounds[0]
         sign = 1 if theta > 0 else -1  # darkening gains what brightening loses
@@ -57,13 +59,11 @@ def jsma(
         moved = flat[rows[:, None], pair] + theta
         x_adv = flat.index_put((rows[:, None], pair), moved.clamp(*bounds)).view_as(x)
         if on_step:
-            on_step(step, x_adv)
+            on_step(step, x_adv.clone())
         with torch.no_grad():
             won = logits(model, x_adv[rows]).argmax(1) == aim[rows]
         found[rows[won]] = x_adv[rows[won]]
         rows = rows[~won]
-        if not len(rows):
-            break
     return found
 
 
@@ -77,10 +77,10 @@ def saliency(model, x, target, scores="probabilities"):
     z = logits(model, x)
     values = z.log_softmax(1) if scores == "probabilities" else z
     own = values.gather(1, target[:, None]).sum()
-    (rise,) = torch.autograd.grad(own, x, retain_graph=scores == "logits")
+    rise = derivative(own, x, again=scores == "logits")
     if scores == "probabilities":
         return rise.flatten(1), rise.flatten(1)
-    (all_of_them,) = torch.autograd.grad(z.sum(), x)
+    all_of_them = derivative(z.sum(), x)
     return rise.flatten(1), (rise - all_of_them).flatten(1)
 
 
@@ -108,8 +108,10 @@ def best_pair(rise, fall, movable):
         rows, t = rows[unsure], torch.where(height[:, None] > 0, ratio.sqrt(), t)[unsure]
         if not len(rows):
             return pair, value
-    every = torch.arange(rise.shape[1], device=rise.device).expand(len(rows), -1)
-    pair[rows], value[rows], _ = among(rise[rows], fall[rows], every)
+    every = torch.arange(rise.shape[1], device=rise.device)
+    for part in rows.split(16):  # all pairs of one image take megabytes
+        everywhere = every.expand(len(part), -1)
+        pair[part], value[part], _ = among(rise[part], fall[part], everywhere)
     return pair, value
 
 

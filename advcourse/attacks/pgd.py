@@ -69,15 +69,18 @@ def pgd(
     """
     one_of("norm", norm, list(REACH))
     size = size_of_step(step_size, eps, steps, norm)
-    found, height = x.clone(), torch.full_like(y, -torch.inf, dtype=torch.float64)
-    for _ in range(restarts):
-        left = (height < SUCCESS / 2).nonzero()[:, 0]
+
+    def run(rows, hook):
+        ball, goal = Ball(x[rows], eps, norm, bounds), None if target is None else target[rows]
+        start = ball.random_point(generator) if random_start else ball.x
+        return climb(model, start, ball, y[rows], goal, size, steps, early_stop, hook)
+
+    found, height = run(slice(None), on_step)
+    for _ in range(restarts - 1):
+        left = (height < SUCCESS / 2).nonzero()[:, 0]  # who has not been fooled yet
         if not len(left):
             break
-        ball, goal = Ball(x[left], eps, norm, bounds), None if target is None else target[left]
-        start = ball.random_point(generator) if random_start else ball.x
-        hook = hook_for(on_step, found, left)
-        x_adv, rank = climb(model, start, ball, y[left], goal, size, steps, early_stop, hook)
+        x_adv, rank = run(left, hook_for(on_step, found, left))
         better = rank > height[left]
         found[left[better]], height[left[better]] = x_adv[better], rank[better]
     return found
@@ -94,7 +97,7 @@ def climb(model, start, ball, y, target, step_size, steps, early_stop, on_step):
     Return each example's best iterate and its rank (contract.Best).
     """
     best, x_adv = Best(start, y, target), start
-    found, rank = start.clone(), torch.empty_like(best.rank)
+    found, rank = torch.empty_like(start), torch.empty_like(best.rank)
     rows = torch.arange(len(start), device=start.device)  # who is still climbing
     for step in range(1, steps + 1):
         gradient, z = input_gradient(model, x_adv, goal_loss(best.y, best.target))
@@ -113,6 +116,8 @@ def climb(model, start, ball, y, target, step_size, steps, early_stop, on_step):
             on_step(step, found.index_copy(0, rows, x_adv))
     with torch.no_grad():
         best.offer(x_adv, logits(model, x_adv))
+    if len(rows) == len(found):  # nobody left: spare the copy
+        return best.x, best.rank
     found[rows], rank[rows] = best.x, best.rank
     return found, rank
 

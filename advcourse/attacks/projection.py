@@ -71,7 +71,15 @@ def _project_l1(flat, eps, low, high):
     at = last.clamp(min=0)
     more = (after.gather(1, at) - eps) / shrinking.gather(1, at).clamp(min=1)
     threshold = torch.where(last < 0, torch.zeros_like(more), corners.gather(1, at) + more)
-    return flat.sign() * torch.minimum((size - threshold).clamp(min=0), room)
+    # In single precision the long sums above are off by 1e-4; what is left of the ball is not.
+    for _ in range(2):
+        kept = torch.minimum((size - threshold).clamp(min=0), room)
+        free = ((kept > 0) & (kept < room)).sum(1, keepdim=True)
+        over = (kept.sum(1, keepdim=True) - eps) / free.clamp(min=1)
+        threshold = torch.where((last < 0) | (free == 0), threshold, threshold + over)
+    kept = torch.minimum((size - threshold).clamp(min=0), room)
+    inside = eps / kept.sum(1, keepdim=True).clamp(min=max(eps, 1e-30))
+    return flat.sign() * kept * inside
 
 
 def length(delta, p=2):

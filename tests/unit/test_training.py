@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from advcourse import data, models, recipes, toy, training
+from advcourse import attacks, data, models, recipes, toy, training
 
 X, Y = toy.points(120)
 N_BATCHES = 3
@@ -214,13 +214,33 @@ def test_main_lists_and_refuses(room, capsys):
     capsys.readouterr()
     assert recipes.main([], ["digits", "mnist"], listing=True) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 * len(models.ARCHITECTURES)
+    assert len(lines) == 2 * (len(models.ARCHITECTURES) + 1)  # LeNet-5 twice: also against PGD
     share = models.manifest(folder)["mlp20-digits-standard"]["accuracy"]
     (made,) = (line.split(maxsplit=2) for line in lines if "missing" not in line)
     assert made[:2] == ["mlp20-digits-standard", f"{share:.2%}"]
     assert made[2] == "python -m advcourse train mlp20 --dataset digits --force"
     assert recipes.main(["resnet"], ["digits"]) == 2 and len(trained) == 1
     assert "no architecture 'resnet'; there are lenet5" in capsys.readouterr().out
+
+
+def test_variants(room, capsys):
+    folder, trained = room
+    assert recipes.main(["lenet5"], ["digits"], variant="pgd") == 0 and len(trained) == 1
+    (entry,) = models.manifest(folder).values()
+    assert entry["variant"] == "pgd" and entry["command"].endswith("--variant pgd --force")
+    assert recipes.main([], ["digits"], variant="nope") == 2 and len(trained) == 1
+    assert "no variant 'nope'; there are pgd, standard" in capsys.readouterr().out
+
+
+def test_the_model_trained_against_pgd_resists_it():
+    images = data.load("digits", quiet=True)
+    x, y = images.x_test[:100], images.y_test[:100]
+    left = {}
+    for variant in ("standard", "pgd"):
+        model = models.load("lenet5", images, variant=variant)
+        x_adv = attacks.pgd(model, x, y, eps=0.2, generator=torch.Generator().manual_seed(0))
+        left[variant] = training.accuracy(model, x_adv, y)
+    assert left["pgd"] > left["standard"] + 0.3
 
 
 def test_resume_refuses_the_file_of_another_training(tmp_path):

@@ -100,6 +100,53 @@ def evaluate(model, x, y, attack=None, *, target=None, batch_size=None, progress
     )
 
 
+def roc(clean, adversarial):
+    """Return what a detector's threshold trades: (false positive rates [T], true positive rates [T]).
+
+    clean [N], adversarial [M]: scores, higher is more suspicious. The threshold falls through all
+    scores, from above the highest (0, 0) to below the lowest (1, 1); equal scores are one step.
+    Raises ValueError for empty scores and for NaN. Source: lecture 15.
+    """
+    for name, scores in (("clean", clean), ("adversarial", adversarial)):
+        if scores.ndim != 1 or not len(scores) or bool(scores.isnan().any()):
+            shape = tuple(scores.shape)
+            raise ValueError(f"{name}: {shape}, or NaN in it; pass one number per image, (N,)")
+    cuts = torch.cat([clean, adversarial]).unique().flip(0)
+    rates = [  # how many scores are at least the cut
+        (len(s) - torch.searchsorted(s.sort().values, cuts)) / len(s) for s in (clean, adversarial)
+    ]
+    false, true = (torch.cat([rate.new_zeros(1), rate]) for rate in rates)
+    return false, true
+
+
+def auc(clean, adversarial):
+    """Return the area under `roc`: how often an attacked image scores above a clean one, in [0, 1].
+
+    Ties count half; 0.5 is a coin. Raises ValueError for empty scores and for NaN.
+    """
+    false, true = roc(clean, adversarial)
+    return torch.trapezoid(true.double(), false.double()).item()
+
+
+@torch.no_grad()
+def outcomes(system, x, y, batch_size=None):
+    """Return {"right", "refused", "fooled"}: the shares of x [N, ...] with labels y [N].
+
+    system: a model whose last class means "refused", for example `defenses.Refusing`. Right: the
+    true class, accepted. Fooled: another class, accepted. Raises ValueError where x is empty.
+    """
+    if not len(x) or len(x) != len(y):
+        raise ValueError(f"x, y: {len(x)} images and {len(y)} labels; pass as many of each, not 0")
+    with frozen(system):
+        parts = x.split(batch_size or chunk_size(system, x))
+        z = torch.cat([logits(system, part) for part in parts])
+    answer, refusal = z.argmax(1), z.shape[1] - 1
+    masks = {"right": answer == y, "refused": answer == refusal}
+    shares = {name: mask.float().mean().item() for name, mask in masks.items()}
+    shares["fooled"] = ((answer != y) & (answer != refusal)).float().mean().item()
+    return shares
+
+
 @contextmanager
 def _counting(model):
     """Count the examples that pass through `model`, in a list of one number."""

@@ -7,12 +7,14 @@ tables and the explorer's menu pick it up from the row.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .adaptive import BPDA, EOT, Rescaled
 from .carlini_wagner import carlini_wagner
 from .contract import attack
 from .ddn import ddn
 from .deepfool import deepfool
 from .fgsm import fgsm, gradient_ascent
 from .generate import generate
+from .joint import joint
 from .jsma import jsma
 from .noise import gaussian_noise, negative, uniform_noise
 from .pgd import bim, pgd
@@ -20,7 +22,10 @@ from .projection import project
 
 __all__ = [
     "ATTACKS",
+    "BPDA",
+    "EOT",
     "Attack",
+    "Rescaled",
     "attack",
     "bim",
     "carlini_wagner",
@@ -31,6 +36,7 @@ __all__ = [
     "generate",
     "get",
     "gradient_ascent",
+    "joint",
     "jsma",
     "negative",
     "pgd",

@@ -118,7 +118,8 @@ def derivative(total, x, again=False):
     if gradient is None:
         raise ValueError(
             "model: its output does not depend on x through differentiable steps, so there is no "
-            "gradient to follow; use a black-box attack, or remove argmax, round or detach from it"
+            "gradient to follow; put attacks.BPDA in place of the step that has none (a threshold, "
+            "round, argmax, detach), or use a black-box attack"
         )
     return gradient
 

@@ -46,7 +46,53 @@ def mlp20():
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 20), nn.ReLU(), nn.Linear(20, 10))
 
 
-ARCHITECTURES = {f.__name__: f for f in (lenet5, mlp, shallow, mlp20)}
+def lenet5x16():
+    """Build LeNet-5 for pictures of 16 channels, such as thermometer codes (lecture 14)."""
+    model = lenet5()
+    model[0] = nn.Conv2d(16, 6, 5, padding=2)
+    return model
+
+
+def cnn():
+    """Build the net of the robust models, 285,000 weights: strides instead of pooling (lecture 13).
+
+    N x 1 x 28 x 28 -> N x 10. An attack on it costs as little as on LeNet-5.
+    """
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(3136, 80),
+        nn.ReLU(),
+        nn.Linear(80, 10),
+    )
+
+
+def generator():
+    """Build the generator of Defense-GAN (lecture 14): latent N x 32 -> images N x 1 x 28 x 28."""
+    return nn.Sequential(
+        nn.Linear(32, 48 * 49),
+        nn.ReLU(),
+        nn.Unflatten(1, (48, 7, 7)),
+        nn.ConvTranspose2d(48, 24, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(24, 1, 4, stride=2, padding=1),
+        nn.Sigmoid(),
+    )
+
+
+def tiny():
+    """Build the net of the semidefinite certificate (lecture 16): 49 pooled pixels, 16 units."""
+    return nn.Sequential(
+        nn.AvgPool2d(4), nn.Flatten(), nn.Linear(49, 16), nn.ReLU(), nn.Linear(16, 10)
+    )
+
+
+ARCHITECTURES = {
+    f.__name__: f for f in (lenet5, lenet5x16, mlp, shallow, mlp20, cnn, tiny, generator)
+}
 
 
 def device():
@@ -144,9 +190,10 @@ def _entry(architecture, dataset, variant, folder):
     entries = manifest(folder)
     if key not in entries:
         trained = ", ".join(sorted(entries)) or "none"
+        special = "" if variant == "standard" else f" --variant {variant}"
         raise FileNotFoundError(
             f"no checkpoint {key}; make it with `python -m advcourse train {architecture} "
-            f"--dataset {_name(dataset)}`. Trained so far: {trained}"
+            f"--dataset {_name(dataset)}{special}`. Trained so far: {trained}"
         )
     return entries[key]
 

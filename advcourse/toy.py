@@ -15,12 +15,16 @@ def points(n=400, seed=0):
     return 0.06 + 0.88 * (x - low) / (high - low), torch.tensor(y)
 
 
-def net(x, y, hidden=64, epochs=200, seed=0):
-    """Train a 2-hidden-2 ReLU net on the points within a second or two."""
+def net(x, y, hidden=64, epochs=200, seed=0, objective=None):
+    """Train a 2-hidden-2 ReLU net on the points within a second or two.
+
+    objective: of `training.fit`, for example that of adversarial training, which takes longer.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model = nn.Sequential(nn.Linear(2, hidden), nn.ReLU(), nn.Linear(hidden, 2))
-    training.fit(model, x, y, epochs=epochs, batch_size=100, learning_rate=0.03, progress=False)
+    options = {"batch_size": 100, "learning_rate": 0.03, "progress": False, "objective": objective}
+    training.fit(model, x, y, epochs=epochs, **options)
     return model
 
 

@@ -22,6 +22,7 @@ def fit(
     learning_rate=1e-3,
     decay=True,
     augment=None,
+    objective=None,
     penalty=None,
     seed=0,
     progress=True,
@@ -31,6 +32,8 @@ def fit(
 
     decay: let the learning rate fall to 0 along a half cosine.
     augment: (model, x, y, generator) -> (x, y) for each batch, for example noise or an attack.
+    objective: (model, x, y, generator, done) -> scalar, instead of the cross-entropy, for example
+    that of adversarial training; done: the part of the training that is over, in (0, 1].
     penalty: (model) -> scalar, added to the loss, for example an l1 or l2 norm of the weights.
     resume: a file that keeps the state after every epoch; an interrupted training goes on there.
     The model is left in eval mode. Same seed, same result; the global random state is left alone.
@@ -45,14 +48,15 @@ def fit(
     factor = torch.optim.lr_scheduler.CosineAnnealingLR(step, epochs) if decay else None
     shuffle = torch.Generator().manual_seed(seed)
     settings = [len(x), epochs, batch_size, optimizer, learning_rate, decay, seed]
-    state = _Resume(resume, settings, model, step, factor, shuffle)
+    state = Resume(resume, settings, model, step, factor, shuffle)
     gpus = [x.device] if x.device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):  # dropout draws from the global state
         torch.manual_seed(seed + 1)
         losses = state.restore()
         bar = tqdm(range(len(losses), epochs), desc="training", unit="epoch", disable=not progress)
-        for _ in bar:
-            losses.append(_epoch(model, x, y, batch_size, step, augment, penalty, shuffle))
+        for epoch in bar:
+            parts = augment, objective or cross_entropy, penalty
+            losses.append(_epoch(model, x, y, batch_size, step, parts, shuffle, epoch, epochs))
             if factor:
                 factor.step()
             bar.set_postfix(loss=f"{losses[-1]:.4f}")
@@ -62,15 +66,22 @@ def fit(
     return losses
 
 
-def _epoch(model, x, y, batch_size, step, augment, penalty, generator):
+def cross_entropy(model, x, y, generator=None, done=1.0):
+    """Return the mean cross-entropy: the `objective` of a training without a defense."""
+    return F.cross_entropy(model(x), y)
+
+
+def _epoch(model, x, y, batch_size, step, parts, generator, epoch, epochs):
     """Run once over the shuffled data; return the mean loss per example."""
-    total = 0.0
+    augment, objective, penalty = parts
+    total = seen = 0.0
     for rows in torch.randperm(len(x), generator=generator).to(x.device).split(batch_size):
         x_batch, y_batch = x[rows], y[rows]
+        seen += len(rows)
         if augment:
             x_batch, y_batch = augment(model, x_batch, y_batch, generator)
         model.train()
-        loss = F.cross_entropy(model(x_batch), y_batch)
+        loss = objective(model, x_batch, y_batch, generator, (epoch + seen / len(x)) / epochs)
         cost = loss + penalty(model) if penalty else loss
         step.zero_grad(set_to_none=True)
         cost.backward()
@@ -79,7 +90,7 @@ def _epoch(model, x, y, batch_size, step, augment, penalty, generator):
     return total / len(x)
 
 
-class _Resume:
+class Resume:
     """The state of a training between two epochs, in a file; nothing where no file is asked for."""
 
     def __init__(self, path, settings, model, step, factor, generator):

@@ -108,9 +108,9 @@ def _labs(args) -> int:
 
 
 def _train(args) -> int:
-    from advcourse import recipes
+    from advcourse import checkpoints
 
-    return recipes.main(args.names, args.datasets, args.force, args.listing, args.variant)
+    return checkpoints.main(args.names, args.datasets, args.force, args.listing, args.variant)
 
 
 def _doctor(_args) -> int:

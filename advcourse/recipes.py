@@ -1,17 +1,21 @@
-"""How every checkpoint of the course is made: `python -m advcourse train`."""
+"""How every checkpoint of the course is made, as one table: `python -m advcourse train --list`."""
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from . import attacks, data, models, training
+from . import attacks, defenses
+
+EPS = 0.3  # the ball of the literature's MNIST networks, in pixel units
+STEPS = {"step": 1 / 3, "steps": 7}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One checkpoint: its name, the arguments of `training.fit`, and what it trains against.
+    """One checkpoint: its name and the arguments of `training.fit`, the defense among them.
 
-    against: the arguments of the PGD that replaces every batch by its adversarial examples.
+    through: a transform before the network, which is trained behind it and stored without it.
+    temperature: of a teacher, trained first with the same arguments, whom the network imitates.
+    maker: (model, x, **fit) trains what is no classifier, instead of `training.fit`.
     """
 
     architecture: str
@@ -20,7 +24,9 @@ class Recipe:
     share: float = 1.0  # of the training set
     seed: int = 0
     fit: dict = field(default_factory=dict)
-    against: dict | None = None
+    through: Callable | None = None
+    temperature: float | None = None
+    maker: Callable | None = None
 
     @property
     def key(self):
@@ -34,7 +40,7 @@ class Recipe:
 
 
 # The blue team's report trains with RMSProp in batches of 128; the seminar report on 10 % of MNIST.
-FITS = {
+STANDARD = {
     "lenet5": {"mnist": {"epochs": 12}, "digits": {"epochs": 60, "batch_size": 32}},
     "mlp": {
         "mnist": {"epochs": 12, "optimizer": "rmsprop", "decay": False},
@@ -42,84 +48,61 @@ FITS = {
     },
     "shallow": {"mnist": {"epochs": 8}, "digits": {"epochs": 40}},
     "mlp20": {"mnist": {"epochs": 30}, "digits": {"epochs": 60, "batch_size": 32}},
+    "cnn": {"mnist": {"epochs": 8}, "digits": {"epochs": 40, "batch_size": 32}},
 }
-SHARES = {("mlp20", "mnist"): 0.1}
-# Adversarial training (lecture 13) multiplies the time of an epoch by the attack's steps plus one.
-PGD = {
-    "mnist": {"eps": 0.2, "step_size": 0.05, "steps": 7},
-    "digits": {"eps": 0.2, "step_size": 0.05, "steps": 7},
-}
-PGD_FITS = {
+SHARES = {("mlp20", "mnist"): 0.1, ("generator", "mnist"): 1 / 3}
+# MNIST has 60,000 images an epoch, the digits 1,347: the epochs make up for it.
+LONG = {"mnist": {"epochs": 15}, "digits": {"epochs": 80, "batch_size": 32}}
+SHORT = {"mnist": {"epochs": 8}, "digits": {"epochs": 60, "batch_size": 32}}
+PATIENT = {
     "mnist": {"epochs": 12, "learning_rate": 2e-3},
     "digits": {"epochs": 80, "batch_size": 32, "learning_rate": 2e-3},
+}
+MIDDLE = {
+    "mnist": {"epochs": 10},
+    "digits": {"epochs": 80, "batch_size": 32, "learning_rate": 2e-3},
+}
+TINY = {
+    "mnist": {"epochs": 8, "learning_rate": 3e-3},
+    "digits": {"epochs": 60, "batch_size": 32, "learning_rate": 3e-3},
+}
+DRAWING = {"mnist": {"epochs": 16}, "digits": {"epochs": 60}}
+# (architecture, variant): (epochs and the like by data set, the defense). Lectures 13, 14 and 16.
+DEFENDED = {
+    ("lenet5", "pgd"): (
+        PATIENT,
+        {"objective": defenses.adversarial_training(eps=0.2, step=0.25, steps=7, warm_up=0)},
+    ),
+    ("cnn", "pgd"): (LONG, {"objective": defenses.adversarial_training(eps=EPS, **STEPS)}),
+    ("cnn", "trades"): (LONG, {"objective": defenses.trades(eps=EPS, **STEPS)}),
+    ("cnn", "fgsm"): (
+        MIDDLE,
+        {"objective": defenses.adversarial_training(attacks.fgsm, eps=EPS)},
+    ),
+    ("cnn", "ibp"): (MIDDLE, {"objective": defenses.interval_training(0.12)}),
+    ("lenet5", "noise"): (SHORT, {"augment": defenses.noisy(0.5, clip=False)}),
+    ("lenet5", "negatives"): (SHORT, {"augment": defenses.negated(0.5)}),
+    ("lenet5", "distilled"): (SHORT, {"temperature": 20}),
+    ("lenet5", "parseval"): (SHORT, {"penalty": defenses.parseval(0.01)}),
+    ("lenet5", "gradient_penalty"): (SHORT, {"objective": defenses.input_gradient(1.0)}),
+    ("lenet5x16", "thermometer"): (SHORT, {"through": defenses.Thermometer(16)}),
+    ("mlp", "l1l2"): (STANDARD["mlp"], {"penalty": defenses.weights(1e-4, 1e-4)}),
+    ("tiny", "l1l2"): (TINY, {"penalty": defenses.weights(l2=1e-3)}),
+    ("generator", "standard"): (DRAWING, {"maker": defenses.fit_gan}),
 }
 
 
 def recipes(dataset):
     """Return the recipes for `dataset`; Fashion-MNIST takes MNIST's settings."""
     like = "digits" if dataset == "digits" else "mnist"
-    standard = [
-        Recipe(name, dataset, share=SHARES.get((name, like), 1.0), fit=fits[like])
-        for name, fits in FITS.items()
+    plain = {(name, "standard"): (fits, {}) for name, fits in STANDARD.items()}
+    return [
+        Recipe(name, dataset, variant, SHARES.get((name, like), 1.0), **_with(fits[like], extra))
+        for (name, variant), (fits, extra) in {**plain, **DEFENDED}.items()
     ]
-    return [*standard, Recipe("lenet5", dataset, "pgd", fit=PGD_FITS[like], against=PGD[like])]
 
 
-def adversary(options):
-    """Return an `augment` of `training.fit` that attacks every batch with PGD of these options."""
-
-    def augment(model, x, y, generator):
-        return attacks.pgd(model, x, y, generator=generator, **options), y
-
-    return options and augment
-
-
-def train(recipe, dataset, *, folder=models.CHECKPOINTS, progress=True):
-    """Train one model by its recipe, store it in `folder`, and return (model, accuracy)."""
-    model = models.build(recipe.architecture, recipe.seed)
-    device = models.device()
-    n = round(recipe.share * len(dataset.x_train))
-    begun = time.perf_counter()
-    training.fit(
-        model.to(device),
-        dataset.x_train[:n].to(device),
-        dataset.y_train[:n].to(device),
-        seed=recipe.seed,
-        progress=progress,
-        augment=adversary(recipe.against),
-        resume=Path(folder) / "partial" / f"{recipe.key}.pt",
-        **recipe.fit,
-    )
-    model.cpu()
-    share = training.accuracy(model, dataset.x_test, dataset.y_test)
-    facts = {"accuracy": round(share, 4), "seed": recipe.seed, "command": recipe.command}
-    models.save(model, recipe.architecture, dataset, recipe.variant, Path(folder), **facts)
-    print(f"{recipe.key}: {share:.2%} of the test set, {time.perf_counter() - begun:.0f} s")
-    return model, share
-
-
-def main(names=(), datasets=(), force=False, listing=False, variant=None):
-    """Make every checkpoint that is missing, or those named again with `force`; return 0."""
-    wrong = [name for name in names if name not in models.ARCHITECTURES]
-    if wrong:
-        print(f"no architecture {wrong[0]!r}; there are {', '.join(models.ARCHITECTURES)}")
-        return 2
-    variants = sorted({recipe.variant for recipe in recipes("digits")})
-    if variant not in (None, *variants):
-        print(f"no variant {variant!r}; there are {', '.join(variants)}")
-        return 2
-    for name in datasets or [n for n in ("mnist", "digits") if n == "digits" or data.available(n)]:
-        wanted = [r for r in recipes(name) if not names or r.architecture in names]
-        wanted = [r for r in wanted if variant in (None, r.variant)]
-        made = models.manifest()
-        if listing:
-            for recipe in wanted:
-                state = f"{made[recipe.key]['accuracy']:.2%}" if recipe.key in made else "missing"
-                print(f"{recipe.key:28} {state:>8}   {recipe.command}")
-            continue
-        todo = [r for r in wanted if force or r.key not in made]
-        dataset = data.load(name) if todo else None
-        for recipe in todo:
-            train(recipe, dataset)
-        print(f"{name}: {len(todo)} trained, {len(wanted) - len(todo)} there already")
-    return 0
+def _with(fit, extra):
+    """Return the recipe's fields: what `extra` says of them, and all the rest for the fit."""
+    fields = {k: v for k, v in extra.items() if k in ("through", "temperature", "maker")}
+    return {"fit": fit | {k: v for k, v in extra.items() if k not in fields}, **fields}

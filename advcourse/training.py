@@ -48,6 +48,7 @@ def fit(
     factor = torch.optim.lr_scheduler.CosineAnnealingLR(step, epochs) if decay else None
     shuffle = torch.Generator().manual_seed(seed)
     settings = [len(x), epochs, batch_size, optimizer, learning_rate, decay, seed]
+    settings += [_described(part) for part in (augment, objective, penalty)]
     state = Resume(resume, settings, model, step, factor, shuffle)
     gpus = [x.device] if x.device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):  # dropout draws from the global state
@@ -88,6 +89,13 @@ def _epoch(model, x, y, batch_size, step, parts, generator, epoch, epochs):
         step.step()
         total += loss.item() * len(rows)
     return total / len(x)
+
+
+def _described(function):
+    """Return the function's name and the plain values that it was made with, for `Resume`."""
+    cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    plain = [repr(v) for v in cells if isinstance(v, (int, float, str, dict))]
+    return [getattr(function, "__qualname__", str(type(function))), *plain]
 
 
 class Resume:

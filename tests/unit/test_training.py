@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from advcourse import attacks, data, models, recipes, toy, training
+from advcourse import attacks, checkpoints, data, defenses, models, recipes, toy, training
 
 X, Y = toy.points(120)
 N_BATCHES = 3
@@ -90,11 +90,11 @@ def test_resumed_training_is_bit_identical(optimizer, decay, batch, tmp_path):
         fit(model, augment=interrupted, resume=file, **options)
     assert torch.equal(before, torch.get_rng_state())
     assert file.exists() == (batch >= N_BATCHES), "kept after every epoch, not before"
-    again, calls = net(), []
-    count = lambda *args: calls.append(1) or noise(*args)  # noqa: E731
-    assert fit(again, augment=count, resume=file, **options) == losses
+    again, before = net(), len(seen)
+    assert fit(again, augment=interrupted, resume=file, **options) == losses
     assert torch.equal(weights(again), weights(whole))
-    assert len(calls) == (4 - batch // N_BATCHES) * N_BATCHES, "finished epochs are not run again"
+    left = (4 - batch // N_BATCHES) * N_BATCHES
+    assert len(seen) - before == left, "finished epochs are not run again"
     assert list(file.parent.glob("*")) == []
 
 
@@ -178,17 +178,20 @@ def test_accuracy():
 def room(tmp_path, monkeypatch):
     """Tiny recipes and an empty folder; counts what is trained."""
     real, fit, trained = recipes.recipes, training.fit, []
-    short = {"epochs": 2, "batch_size": 500}
 
     def tiny(dataset):
-        return [dataclasses.replace(r, fit=short, share=0.1) for r in real(dataset)]
+        return [
+            dataclasses.replace(r, fit=r.fit | {"epochs": 2, "batch_size": 500}, share=0.1)
+            for r in real(dataset)
+        ]
 
     def counted(model, x, y, **options):
         trained.append((len(x), options["epochs"]))
         return fit(model, x, y, **options)
 
-    monkeypatch.setattr(recipes, "recipes", tiny)
-    monkeypatch.setattr(recipes, "train", functools.partial(recipes.train, folder=tmp_path))
+    monkeypatch.setattr(checkpoints, "recipes", tiny)
+    monkeypatch.setattr(checkpoints, "train", functools.partial(checkpoints.train, folder=tmp_path))
+    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
     manifest = models.manifest
     monkeypatch.setattr(models, "manifest", lambda folder=tmp_path: manifest(folder))
     monkeypatch.setattr(training, "fit", counted)
@@ -198,38 +201,83 @@ def room(tmp_path, monkeypatch):
 def test_main_trains_what_is_missing(room, capsys):
     folder, trained = room
     share = round(0.1 * len(data.load("digits", quiet=True).x_train))
-    assert recipes.main(["mlp20", "shallow"], ["digits"]) == 0
+    assert checkpoints.main(["mlp20", "shallow"], ["digits"]) == 0
     assert trained == [(share, 2)] * 2
     assert "digits: 2 trained, 0 there already" in capsys.readouterr().out
     assert models.check_checkpoints(folder) == []
-    assert recipes.main(["mlp20", "shallow"], ["digits"]) == 0 and len(trained) == 2
+    assert checkpoints.main(["mlp20", "shallow"], ["digits"]) == 0 and len(trained) == 2
     assert "digits: 0 trained, 2 there already" in capsys.readouterr().out
-    assert recipes.main(["mlp20"], ["digits"], force=True) == 0 and len(trained) == 3
+    assert checkpoints.main(["mlp20"], ["digits"], force=True) == 0 and len(trained) == 3
     assert set(models.manifest(folder)) == {"mlp20-digits-standard", "shallow-digits-standard"}
+
+
+def test_main_says_how_long_it_takes(room, capsys):
+    """From the seconds that the present checkpoints took; here one took 100, the other no note."""
+    folder, trained = room
+    model = models.build("mlp20")
+    for variant, more in (("standard", {"seconds": 100}), ("other", {})):
+        models.save(model, "mlp20", "digits", variant, folder, accuracy=0.5, command="c", **more)
+    assert checkpoints.main(["mlp20"], ["digits"], force=True) == 0 and len(trained) == 1
+    assert "1 to train, about 2 minutes of one CPU core" in capsys.readouterr().out
+    entry = models.manifest(folder)["mlp20-digits-standard"]
+    assert len(entry["losses"]) == 2 and entry["seconds"] < 100
+    assert checkpoints.main(["mlp20"], ["digits"]) == 0
+    assert "to train" not in capsys.readouterr().out
+
+
+def test_an_interrupted_force_goes_on(room, monkeypatch, capsys):
+    """What the interrupted command has made is not made twice; the next command starts anew."""
+    folder, trained = room
+    counted, wanted = (
+        training.fit,
+        len([r for r in recipes.recipes("digits") if r.architecture == "lenet5"]),
+    )
+
+    def interrupted(*args, **options):
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return counted(*args, **options)
+
+    monkeypatch.setattr(training, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.main(["lenet5"], ["digits"], force=True)
+    first = dict(models.manifest(folder))
+    assert len(first) == 2
+    monkeypatch.setattr(training, "fit", counted)
+    capsys.readouterr()
+    assert checkpoints.main(["lenet5"], ["digits"], force=True) == 0
+    assert f"digits: {wanted - 2} trained, 2 there already" in capsys.readouterr().out
+    assert {k: v["sha256"] for k, v in models.manifest(folder).items() if k in first} == {
+        k: v["sha256"] for k, v in first.items()
+    }
+    count = len(trained)
+    assert checkpoints.main(["mlp20"], ["digits"], force=True) == 0 and len(trained) == count + 1
+    assert checkpoints.main(["mlp20"], ["digits"], force=True) == 0 and len(trained) == count + 2
 
 
 def test_main_lists_and_refuses(room, capsys):
     folder, trained = room
-    recipes.main(["mlp20"], ["digits"])
+    checkpoints.main(["mlp20"], ["digits"])
     capsys.readouterr()
-    assert recipes.main([], ["digits", "mnist"], listing=True) == 0
+    assert checkpoints.main([], ["digits", "mnist"], listing=True) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 * (len(models.ARCHITECTURES) + 1)  # LeNet-5 twice: also against PGD
+    assert len(lines) == 2 * len(recipes.recipes("digits"))
     share = models.manifest(folder)["mlp20-digits-standard"]["accuracy"]
     (made,) = (line.split(maxsplit=2) for line in lines if "missing" not in line)
     assert made[:2] == ["mlp20-digits-standard", f"{share:.2%}"]
     assert made[2] == "python -m advcourse train mlp20 --dataset digits --force"
-    assert recipes.main(["resnet"], ["digits"]) == 2 and len(trained) == 1
+    assert checkpoints.main(["resnet"], ["digits"]) == 2 and len(trained) == 1
     assert "no architecture 'resnet'; there are lenet5" in capsys.readouterr().out
 
 
 def test_variants(room, capsys):
     folder, trained = room
-    assert recipes.main(["lenet5"], ["digits"], variant="pgd") == 0 and len(trained) == 1
+    assert checkpoints.main(["lenet5"], ["digits"], variant="pgd") == 0 and len(trained) == 1
     (entry,) = models.manifest(folder).values()
     assert entry["variant"] == "pgd" and entry["command"].endswith("--variant pgd --force")
-    assert recipes.main([], ["digits"], variant="nope") == 2 and len(trained) == 1
-    assert "no variant 'nope'; there are pgd, standard" in capsys.readouterr().out
+    assert checkpoints.main([], ["digits"], variant="nope") == 2 and len(trained) == 1
+    told = capsys.readouterr().out
+    assert "no variant 'nope'; there are" in told and "pgd" in told and "standard" in told
 
 
 def test_the_model_trained_against_pgd_resists_it():
@@ -259,3 +307,26 @@ def test_resume_refuses_the_file_of_another_training(tmp_path):
     assert state.exists()
     with pytest.raises(ValueError, match="another training"):
         training.fit(torch.nn.Linear(4, 2), x, y, seed=1, **again)
+
+
+@pytest.mark.parametrize("other", [{"eps": 0.2}, {"share": 0.5}, None])
+def test_resume_refuses_the_file_of_another_defense(other, tmp_path):
+    """The ball that an interrupted adversarial training had is a setting like any other."""
+    calls, state = [], tmp_path / "state.pt"
+
+    def stop(model, x, y, *, eps, generator):
+        calls.append(eps)
+        if len(calls) > 12:
+            raise KeyboardInterrupt
+        return x
+
+    x, y = torch.rand(64, 4), torch.arange(64) % 2
+    options = {"epochs": 4, "batch_size": 8, "progress": False, "resume": state}
+    first = defenses.adversarial_training(stop, eps=0.1)
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(torch.nn.Linear(4, 2), x, y, objective=first, **options)
+    changed = None if other is None else defenses.adversarial_training(stop, **{"eps": 0.1} | other)
+    with pytest.raises(ValueError, match="another training"):
+        training.fit(torch.nn.Linear(4, 2), x, y, objective=changed, **options)
+    same = defenses.adversarial_training(lambda *args, **more: args[1], eps=0.1)
+    assert len(training.fit(torch.nn.Linear(4, 2), x, y, objective=same, **options)) == 4

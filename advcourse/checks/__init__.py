@@ -4,7 +4,7 @@ A check tests by invariants and an independent reference on random small models.
 one line: right, or the likely mistake by name; an untouched exercise says "not attempted yet".
 """
 
-from . import lab02, lab03, lab04, lab05, lab06, lab07, lab08
+from . import lab02, lab03, lab04, lab05, lab06, lab07, lab08, lab13, lab14, lab15, lab16
 from .core import Mistake, Verdict, ready
 from .lab02 import norms, pixel_epsilon, project_l1, project_l2, project_linf
 from .lab03 import accuracy, accuracy_drop, gaussian_noise, negative, noise_of_length
@@ -27,8 +27,58 @@ from .lab06 import (
 )
 from .lab07 import carlini_wagner, cw_cost, f4, f6, next_c, quadratic_cost, to_free, to_pixels
 from .lab08 import best_pair, change_pair, forward_derivative, jsma, saliency_map, share_changed
+from .lab13 import (
+    adversarial_batch,
+    adversarial_loss,
+    l1_l2,
+    mixed_loss,
+    noisy_batch,
+    robust_accuracy,
+    trades_loss,
+)
+from .lab14 import (
+    binarize,
+    eot_gradient,
+    smooth,
+    soft_cross_entropy,
+    straight_through,
+    thermometer,
+    three_accuracies,
+)
+from .lab15 import (
+    auc,
+    choose_threshold,
+    evade,
+    joint_loss,
+    lid,
+    log_density,
+    outcomes,
+    roc,
+)
+from .lab16 import (
+    certified_radius,
+    gradient_penalty,
+    l2_radius,
+    linear_bounds,
+    network_bounds,
+    smoothed_counts,
+    spectral_norm,
+    worst_margin,
+)
 
-LABS = {2: lab02, 3: lab03, 4: lab04, 5: lab05, 6: lab06, 7: lab07, 8: lab08}
+LABS = {
+    2: lab02,
+    3: lab03,
+    4: lab04,
+    5: lab05,
+    6: lab06,
+    7: lab07,
+    8: lab08,
+    13: lab13,
+    14: lab14,
+    15: lab15,
+    16: lab16,
+}
 
 __all__ = [
     "LABS",
@@ -36,12 +86,20 @@ __all__ = [
     "Verdict",
     "accuracy",
     "accuracy_drop",
+    "adversarial_batch",
+    "adversarial_loss",
+    "auc",
     "best_pair",
     "bim",
+    "binarize",
     "carlini_wagner",
+    "certified_radius",
     "change_pair",
+    "choose_threshold",
     "cw_cost",
     "deepfool",
+    "eot_gradient",
+    "evade",
     "f4",
     "f6",
     "fgsm",
@@ -49,17 +107,28 @@ __all__ = [
     "forward_derivative",
     "gaussian_noise",
     "gradient_ascent",
+    "gradient_penalty",
     "hyperplane_distance",
     "hyperplane_foot",
     "input_gradient",
     "jacobian",
+    "joint_loss",
     "jsma",
+    "l1_l2",
+    "l2_radius",
     "l2_step",
+    "lid",
+    "linear_bounds",
+    "log_density",
+    "mixed_loss",
     "nearest_boundary",
     "negative",
+    "network_bounds",
     "next_c",
     "noise_of_length",
+    "noisy_batch",
     "norms",
+    "outcomes",
     "pgd",
     "pgd_l2",
     "pgd_targeted",
@@ -71,11 +140,22 @@ __all__ = [
     "quadratic_cost",
     "random_start",
     "ready",
+    "robust_accuracy",
     "robustness",
+    "roc",
     "saliency_map",
     "share_changed",
+    "smooth",
+    "smoothed_counts",
+    "soft_cross_entropy",
+    "spectral_norm",
+    "straight_through",
     "sweep",
+    "thermometer",
+    "three_accuracies",
     "to_free",
     "to_pixels",
+    "trades_loss",
     "worst_case",
+    "worst_margin",
 ]

@@ -104,7 +104,7 @@ def _defended(eps):
         ("lenet5", "noise"): (SHORT, {"augment": defenses.noisy(0.5, clip=False)}),
         ("lenet5", "negatives"): (SHORT, {"augment": defenses.negated(0.5)}),
         ("lenet5", "distilled"): (SHORT, {"temperature": 20}),
-        ("lenet5", "parseval"): (SHORT, {"penalty": defenses.parseval(0.01)}),
+        ("lenet5", "parseval"): (SHORT, {"penalty": defenses.parseval(0.003)}),
         ("lenet5", "gradient_penalty"): (SHORT, {"objective": defenses.input_gradient(1.0)}),
         ("lenet5x16", "thermometer"): (SHORT, {"through": defenses.Thermometer(16)}),
         ("mlp", "l1l2"): (STANDARD["mlp"], {"penalty": defenses.weights(1e-4, 1e-4)}),

@@ -62,6 +62,21 @@ class Defended:
                 found[left] = attempt(x[left], y[left])
         return found
 
+    def over(self, epsilons, x, y, steps=40, seed=0):
+        """Return {"unaware", "adaptive", "certified"}: the shares of x that hold, per epsilon.
+
+        Without a certificate the last is missing. The first epsilon should be 0: nobody attacks.
+        """
+        found = {"unaware": [], "adaptive": []}
+        for eps in epsilons:
+            for kind, shares in found.items():
+                x_adv = getattr(self, kind)(x, y, eps, steps, seed)
+                shares.append(self.holds(x_adv, y).float().mean().item())
+        if self.certificate:
+            proven = [self.certificate(x, y, eps).float().mean().item() for eps in epsilons]
+            found["certified"] = proven
+        return found
+
     @torch.no_grad()
     def holds(self, x, y):
         """Return a mask [N]: the victim is right about x [N, ...], or refuses to answer."""
@@ -118,10 +133,14 @@ def thermometer(images, device):
     """Return LeNet-5 that reads thermometer codes."""
     code = defenses.Thermometer(16)
     model = models.load("lenet5x16", images, "thermometer").to(device)
-    known = nn.Sequential(attacks.BPDA(code, code.backward), model)
-    how = "PGD through ramps in place of the steps (BPDA)"
+    marks = torch.arange(16, device=device)[:, None, None]
+    gentle = lambda x: torch.sigmoid(16 * x - marks)  # noqa: E731
+    ramp, soft = (
+        nn.Sequential(attacks.BPDA(code, smooth), model) for smooth in (code.backward, gentle)
+    )
+    how = "PGD through ramps, and through sigmoids, in place of the steps (BPDA)"
     bare = models.load("lenet5", images).to(device)
-    return Defended("", "14", nn.Sequential(code, model), bare, direct(known), how)
+    return Defended("", "14", nn.Sequential(code, model), bare, (*direct(ramp), soft), how)
 
 
 def watched(make_detector):

@@ -8,6 +8,7 @@ from .detector_network import DetectorNetwork
 from .distillation import distillation, hot, soft_labels
 from .gan import DefenseGAN, fit_gan, latent_attack
 from .intervals import certified_ibp, interval_bounds, interval_training, worst_logits
+from .judge import judge
 from .lid import LIDDetector, lid
 from .penalties import input_gradient, lipschitz, parseval, weights
 from .sdp import certified_sdp, norm_bounds, sdp_bounds
@@ -35,6 +36,7 @@ __all__ = [
     "input_gradient",
     "interval_bounds",
     "interval_training",
+    "judge",
     "latent_attack",
     "lid",
     "lipschitz",

@@ -38,9 +38,9 @@ class Detector(nn.Module):
         center, spread = found.mean(0), found.std(0).clamp(min=1e-6)
         scaled = ((found - center) / spread).cpu().double().numpy()
         both = LogisticRegression(class_weight="balanced").fit(scaled, attacked.numpy())
-        weight = torch.as_tensor(both.coef_[0]).to(found) / spread
-        self.weight = weight
-        self.bias = float(both.intercept_[0]) - (weight * center).sum()
+        weight = torch.tensor(both.coef_[0], dtype=found.dtype, device=found.device)
+        self.weight = weight / spread
+        self.bias = float(both.intercept_[0]) - (self.weight * center).sum()
         return self
 
     def score(self, x):
@@ -66,12 +66,7 @@ class Detector(nn.Module):
         x: held-out images, seen by neither the model nor `fit`. Stores the threshold and returns it.
         Raises ValueError where x is empty, or for a rate outside [0, 1).
         """
-        if not 0 <= rate < 1:
-            raise ValueError(f"rate: {rate!r} is no false positive rate; pass a number in [0, 1)")
-        if not len(x):
-            raise ValueError("x: no images; pass held-out clean images, a few hundred")
-        ranked = self.scores(x).sort(descending=True).values
-        self.threshold = ranked[math.floor(rate * len(x) + 1e-9)].item()
+        self.threshold = threshold_at(self.scores(x) if len(x) else x, rate)
         return self.threshold
 
     def detect(self, x):
@@ -97,6 +92,16 @@ class Refusing(nn.Module):
         z = logits(self.model, x)
         over = self.detector.score(x) - threshold_of(self.detector)
         return torch.cat([z, (z.amax(1) + over)[:, None]], 1)
+
+
+def threshold_at(scores, rate):
+    """Return the number above which a share `rate` of the clean images' scores [N] lies."""
+    if not 0 <= rate < 1:
+        raise ValueError(f"rate: {rate!r} is no false positive rate; pass a number in [0, 1)")
+    if not len(scores):
+        raise ValueError("x: no images; pass held-out clean images, a few hundred")
+    ranked = scores.sort(descending=True).values
+    return ranked[math.floor(rate * len(scores) + 1e-9)].item()
 
 
 def threshold_of(detector):

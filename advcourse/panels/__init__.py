@@ -4,6 +4,7 @@ from .attack import attack_panel
 from .balls import ball_panel, projection_panel
 from .certificates import box_panel, vote_panel
 from .cost import cost_panel
+from .detector import detector_panel
 from .gallery import gallery_panel
 from .hyperplanes import hyperplane_panel
 from .panel import NORM_NAMES, Panel
@@ -21,6 +22,7 @@ __all__ = [
     "boundary_panel",
     "box_panel",
     "cost_panel",
+    "detector_panel",
     "gallery_panel",
     "hyperplane_panel",
     "minimal_panel",

@@ -51,6 +51,10 @@ STANDARD = {
     "shallow": {"mnist": {"epochs": 8}, "digits": {"epochs": 40}},
     "mlp20": {"mnist": {"epochs": 30}, "digits": {"epochs": 60, "batch_size": 32}},
     "cnn": {"mnist": {"epochs": 8}, "digits": {"epochs": 40, "batch_size": 32}},
+    "tiny": {
+        "mnist": {"epochs": 8, "learning_rate": 3e-3},
+        "digits": {"epochs": 60, "batch_size": 32, "learning_rate": 3e-3},
+    },
 }
 SHARES = {("mlp20", "mnist"): 0.1, ("generator", "mnist"): 1 / 3}
 # MNIST has 60,000 images an epoch, the digits 1,347: the epochs make up for it.
@@ -64,11 +68,7 @@ MIDDLE = {
     "mnist": {"epochs": 10},
     "digits": {"epochs": 80, "batch_size": 32, "learning_rate": 2e-3},
 }
-TINY = {
-    "mnist": {"epochs": 8, "learning_rate": 3e-3},
-    "digits": {"epochs": 60, "batch_size": 32, "learning_rate": 3e-3},
-}
-DRAWING = {"mnist": {"epochs": 16}, "digits": {"epochs": 60}}
+DRAWING = {"mnist": {"epochs": 8}, "digits": {"epochs": 60}}
 
 
 def recipes(dataset):
@@ -108,6 +108,6 @@ def _defended(eps):
         ("lenet5", "gradient_penalty"): (SHORT, {"objective": defenses.input_gradient(1.0)}),
         ("lenet5x16", "thermometer"): (SHORT, {"through": defenses.Thermometer(16)}),
         ("mlp", "l1l2"): (STANDARD["mlp"], {"penalty": defenses.weights(1e-4, 1e-4)}),
-        ("tiny", "l1l2"): (TINY, {"penalty": defenses.weights(l2=1e-3)}),
+        ("tiny", "l1l2"): (STANDARD["tiny"], {"penalty": defenses.weights(l2=1e-3)}),
         ("generator", "standard"): (DRAWING, {"maker": defenses.fit_gan}),
     }

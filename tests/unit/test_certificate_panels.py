@@ -45,6 +45,6 @@ def test_votes_and_their_caption():
         shares = [bar.get_height() for bar in panel.changing[1:11]]
         assert abs(sum(shares) - 1) < 1e-6
         assert f"{max(shares):.1%} of 100 copies" in said or "abstains" in said
-        found = re.search(r"the radius is ([\d.]+)", said)
+        found = re.search(r"the radius is (\d+\.\d+)", said)
         radii.append(float(found[1]) if found else 0.0)
     assert 0 < radii[0] < radii[1] and "abstains" in said

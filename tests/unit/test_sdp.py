@@ -167,3 +167,21 @@ def test_errors():
         certified_sdp(net(), x + 1, y, 0.1)
     with pytest.raises(ValueError, match=r"^y: labels from 7"):
         certified_sdp(net(), x, y + 7, 0.1)
+
+
+def test_dead_pixels_and_dead_units():
+    """Weights that a penalty has shrunk to almost nothing: the solver must not stumble over them."""
+    model, x = net(2, 6, 6), torch.rand(100, 6, generator=seeded(), dtype=torch.float64)
+    clean = sdp_bounds(model, (6,))
+    with torch.no_grad():
+        model[0].weight[0] = 1e-9
+        model[2].weight[:, 1] = 0.0
+        model[0].weight[:, 0] = 1e-7 * torch.arange(6)
+        model[0].weight[:, 1] = 0.0
+    bounds = sdp_bounds(model, (6,))
+    w, v = two_layers(model, (6,))
+    for i, j in itertools.combinations(range(3), 2):
+        exact = most_through(w, v[i] - v[j])
+        assert exact * (1 - 1e-9) <= bounds[i, j] <= exact * GROTHENDIECK
+    assert bool((bounds < clean).any())
+    assert certified_sdp(model, x, model(x).argmax(1), 0.0, bounds).float().mean() == 1

@@ -22,6 +22,7 @@ class Defended:
     undefended model, all that the unaware attacker knows. views: the stand-ins of the victim that
     the adaptive attacker attacks, one after the other, with PGD. how: them in words.
     detector: whose joint attack is tried as well. certificate: (x, y, eps) -> proven mask [N].
+    few: how many images a table should take, where the adaptive attack is slow.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Defended:
     how: str = "PGD on it, and on its rescaled logits"
     detector: nn.Module | None = None
     certificate: Callable | None = None
+    few: int | None = None
 
     def unaware(self, x, y, eps, steps=40, seed=0):
         """Return the images [N, ...] of an attacker who only knows the bare model."""
@@ -115,7 +117,7 @@ def trained(lecture, architecture, variant, certificate=None):
     return make
 
 
-def transformed(transform, view=None, how=None):
+def transformed(transform, view=None, how=None, few=None):
     """Return the maker of LeNet-5 behind a transform; view: (transform, model) -> a stand-in."""
 
     def make(images, device):
@@ -124,7 +126,7 @@ def transformed(transform, view=None, how=None):
         victim = nn.Sequential(front, bare)
         known = direct(view(front, bare) if view else victim)
         words = {"how": how} if how else {}
-        return Defended("", "14", victim, bare, known, **words)
+        return Defended("", "14", victim, bare, known, few=few, **words)
 
     return make
 
@@ -153,7 +155,7 @@ def watched(make_detector):
         seen = {"eps": 0.3, "generator": source}
         x_adv = attacks.pgd(bare, x[:500], y[:500], steps=20, **seen)
         noise = attacks.uniform_noise(bare, x[:500], y[:500], **seen)
-        detector = make_detector(bare, x[500:2500]).fit(x[:500], x_adv, noise)
+        detector = make_detector(bare, x[500:1000]).fit(x[:500], x_adv, noise)
         detector.set_threshold(images.x_test[-200:].to(device), rate=0.05)
         how = "the joint loss of classifier and detector"
         return Defended("", "15", Refusing(bare, detector), bare, (), how, detector=detector)
@@ -202,7 +204,7 @@ def _bpda(transform, model):
 
 
 def _gan(images, device):
-    return defenses.DefenseGAN(models.load("generator", images).to(device))
+    return defenses.DefenseGAN(models.load("generator", images).to(device), steps=30, restarts=2)
 
 
 SIGMA = 0.5
@@ -222,7 +224,7 @@ CATALOG = {
     ),
     "thermometer, 16 levels": thermometer,
     "distillation": trained("14", "lenet5", "distilled"),
-    "Defense-GAN": transformed(_gan, _bpda, BPDA),
+    "Defense-GAN": transformed(_gan, _bpda, BPDA, few=40),
     "kernel density and doubt": watched(defenses.KernelDensityDetector),
     "local intrinsic dimension": watched(defenses.LIDDetector),
     "detector network": watched(lambda model, _: defenses.DetectorNetwork(model)),

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from advcourse import attacks, data, defended, metrics, models
+from advcourse import attacks, data, defended, defenses, metrics, models
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / "build" / "bench" / "defenses"
@@ -37,8 +37,9 @@ def row(name, images, n):
     if kept.exists() and (old := json.loads(kept.read_text()))["stamp"] == stamp:
         return old["row"]
     one = defended.load(name, images, device)
+    n = min(n, one.few or n)
     x, y = images.x_test[:n].to(device), images.y_test[:n].to(device)
-    cells = {"lecture": one.lecture, "how": one.how, "clean": one.clean(x, y)}
+    cells = {"n": n, "lecture": one.lecture, "how": one.how, "clean": one.clean(x, y)}
     for eps in EPSILONS:
         cells[f"unaware {eps}"] = share(one.holds(one.unaware(x, y, eps, STEPS), y))
         safe = one.holds(one.adaptive(x, y, eps, STEPS), y)
@@ -77,7 +78,7 @@ def goals(images, n):
             f"under PGD of 100 steps of .02, 10 restarts, epsilon .3 (goal: 97 % and 90 %): {met}."
         )
     model = models.load("cnn", images, "ibp").to(device)
-    proven = share(defended.defenses.certified_ibp(model, x, y, 0.1))
+    proven = share(defenses.certified_ibp(model, x, y, 0.1))
     met = "met" if proven >= 0.9 else "missed"
     lines.append(
         f"- cnn, ibp: {proven:.1%} of {n} images proven at epsilon .1 (goal: 90 %): {met}."
@@ -85,14 +86,22 @@ def goals(images, n):
     return lines
 
 
-def table(rows):
-    """Return the rows {name: cells} as a Markdown table."""
+def table(rows, n):
+    """Return the rows {name: cells} as a Markdown table; those with fewer than n images say so."""
     kinds = [f"{kind} {eps}" for eps in EPSILONS for kind in ("unaware", "adaptive", "certified")]
     header = ["defense", "lecture", "clean", *kinds, "the adaptive attacker"]
     lines = [header, [":---", ":---", *["---:"] * (len(kinds) + 1), ":---"]]
     for name, cells in rows.items():
         shares = [f"{cells[k]:.1%}" if k in cells else "" for k in kinds]
-        lines.append([name, cells["lecture"], f"{cells['clean']:.1%}", *shares, cells["how"]])
+        lines.append(
+            [
+                f"{name} ({cells['n']})" if cells["n"] < n else name,
+                cells["lecture"],
+                f"{cells['clean']:.1%}",
+                *shares,
+                cells["how"],
+            ]
+        )
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -111,7 +120,7 @@ def main():
         images = data.load(name)
         plain = {"mnist": "MNIST", "digits": "UCI digits"}[name]
         rows = {d: row(d, images, options.n) for d in tqdm(defended.CATALOG, desc=name)}
-        parts.append(f"## {plain}\n\n{table(rows)}\n")
+        parts.append(f"## {plain}\n\n{table(rows, options.n)}\n")
         if name == "mnist":
             parts.append("### Goals\n\n" + "\n".join(goals(images, options.goal_n)) + "\n")
     options.out.write_text("\n".join(parts), encoding="utf-8")

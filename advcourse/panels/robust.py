@@ -75,9 +75,9 @@ def versus_panel(curves, epsilons):
     """
     made = plots.figure(9.4, 3.5)
     axes = made.subplots(1, 2, sharey=True)
-    sides = []
+    sides, kinds = [], [k for k in LOOKS if any(shares.get(k) for shares in curves.values())]
     for ax in axes:
-        lines = {k: ax.plot([], [], markersize=5, label=k, **look)[0] for k, look in LOOKS.items()}
+        lines = {k: ax.plot([], [], markersize=5, label=k, **LOOKS[k])[0] for k in kinds}
         at = ax.axvline(0, color=plots.LIGHT, linewidth=3, zorder=0)
         title = ax.text(0.5, 1.04, "", transform=ax.transAxes, ha="center", fontsize=10)
         ax.set(xlim=(min(epsilons), max(epsilons)), ylim=(-0.03, 1.03), xlabel="epsilon (linf)")
@@ -107,10 +107,10 @@ def versus_panel(curves, epsilons):
 
 
 @plots.styled
-def minimal_panel(x, found, xlabel, ylabel="median l2 of the smallest change"):
+def minimal_panel(x, found, xlabel, ylabel="mean l2 of the smallest change"):
     """Build: a curve over a setting of the training, and what fools each of the trained networks.
 
-    x [N, 1, H, W]: a few images; found: {setting: (x_adv [N, 1, H, W], median)}. `update` takes
+    x [N, 1, H, W]: a few images; found: {setting: (x_adv [N, 1, H, W], size)}. `update` takes
     `setting`, one of the keys.
     """
     made = plots.figure(9.4, 3.6)
@@ -120,7 +120,8 @@ def minimal_panel(x, found, xlabel, ylabel="median l2 of the smallest change"):
     ax.plot(settings, [found[s][1] for s in settings], "o-", color=plots.CLEAN, markersize=5)
     star = {"color": plots.ADVERSARIAL, "markersize": 15, "markeredgecolor": "white"}
     (here,) = ax.plot([], [], "*", **star)
-    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
+    top = 1.15 * max(size for _, size in found.values())
+    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, top))
     ax.grid(alpha=0.25)
     pictures, changes = [], []
     for n in range(len(x)):
@@ -134,11 +135,11 @@ def minimal_panel(x, found, xlabel, ylabel="median l2 of the smallest change"):
                 cell.set_ylabel("the change" if row else "fools it", fontsize=9)
 
     def update(setting):
-        x_adv, median = found[setting]
-        here.set_data([setting], [median])
+        x_adv, size = found[setting]
+        here.set_data([setting], [size])
         for n in range(len(x)):
             pictures[n].set_data(plots.pixels(x_adv[n]))
             changes[n].set_data(plots.pixels(x_adv[n] - x[n]))
-        return f"{xlabel} {setting:g}: {ylabel} {median:.2f}."
+        return f"{xlabel} {setting:g}: {ylabel} {size:.2f}."
 
     return Panel(made, [here, *pictures, *changes], update)

@@ -68,7 +68,7 @@ def test_minimal_panel():
     found = {0.0: (x + 0.1, 1.25), 0.5: (x - 0.2, 2.5)}
     panel = panels.minimal_panel(x, found, "noise probability")
     _, said = panel.draw(setting=0.5)
-    assert said == "noise probability 0.5: median l2 of the smallest change 2.50."
+    assert said == "noise probability 0.5: mean l2 of the smallest change 2.50."
     arrays = [torch.tensor(a.get_array().data) for a in panel.changing if hasattr(a, "get_array")]
     assert torch.allclose(arrays[0], x[0, 0] - 0.2)
     assert torch.allclose(arrays[3], torch.full((6, 6), -0.2), atol=1e-6)

@@ -220,7 +220,7 @@ CATALOG = {
     "Gaussian smoothing, sigma 1": transformed(lambda *_: defenses.GaussianSmoothing(1.0)),
     "binary threshold .5": transformed(lambda *_: defenses.BinaryThreshold(0.5), _bpda, BPDA),
     "random resizing and padding": transformed(
-        lambda *_: defenses.RandomResizePad(), _eot, "PGD on the mean of 10 draws (EOT)"
+        lambda *_: defenses.RandomResizePad(24), _eot, "PGD on the mean of 10 draws (EOT)"
     ),
     "thermometer, 16 levels": thermometer,
     "distillation": trained("14", "lenet5", "distilled"),

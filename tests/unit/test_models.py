@@ -92,7 +92,7 @@ def test_unknown_names():
         FileNotFoundError, match=r"no checkpoint mlp-digits-nope; .*--variant nope`"
     ):
         models.load("mlp", "digits", "nope")
-    with pytest.raises(FileNotFoundError, match=r"mlp-cats-standard; .*so far: lenet5-digits"):
+    with pytest.raises(FileNotFoundError, match=r"mlp-cats-standard; .*so far: cnn-digits"):
         models.load("mlp", "cats")
 
 

@@ -34,7 +34,7 @@ def slider(value, low, high, step=None, description="epsilon"):
         step=step or (high - low) / 50,
         description=description,
         layout=WIDE,
-        style={"description_width": "6.5em"},
+        style={"description_width": "7.5em"},
         **more,
     )
 
@@ -45,7 +45,7 @@ def menu(options, description, value=None):
         options=options,
         value=value if value is not None else w.Dropdown(options=options).value,
         description=description,
-        style={"description_width": "6.5em"},
+        style={"description_width": "7.5em"},
         layout=w.Layout(width="auto", min_width="12em"),
     )
 

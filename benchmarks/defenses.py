@@ -18,8 +18,8 @@ GOAL = {"eps": 0.3, "steps": 100, "step_size": 0.02, "restarts": 10, "early_stop
 HEAD = """\
 # Every defense under three attackers
 
-Made by `python -m benchmarks defenses` in one run: {n} test images of each data set ({goal_n} for
-the goals). linf, epsilon in pixel units of [0, 1]. *clean*: right and not refused. *unaware*: PGD of
+Made by `python -m benchmarks defenses`, which goes on where it was interrupted: {n} test images of
+each data set ({goal_n} for the goals). linf, epsilon in pixel units of [0, 1]. *clean*: right and not refused. *unaware*: PGD of
 {steps} steps (random start, steps of 2.5 eps / {steps}) on the undefended model of the same
 architecture, its pictures given to the defended one. *adaptive*: what is left after the unaware
 attacker's pictures and those of PGD, {steps} steps, on every view that the last column names. All
@@ -109,7 +109,7 @@ def main():
     """Measure every defense on every data set that is there, and write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks defenses", description=__doc__)
     parser.add_argument("--n", type=int, default=200, help="test images (default 200)")
-    parser.add_argument("--goal-n", type=int, default=1000, help="test images for the goals")
+    parser.add_argument("--goal-n", type=int, default=400, help="test images for the goals")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     parts = [HEAD.format(n=options.n, goal_n=options.goal_n, steps=STEPS)]

@@ -13,7 +13,7 @@ FEW = {
     "06": {"n_images": 60},
     "07": {"n_images": 30, "steps": 20},
     "08": {"n_images": 60},
-    "13": {"n_images": 20, "n_train": 300, "restarts": 1},
+    "13": {"n_images": 20, "n_train": 300, "passes": 600, "restarts": 1},
     "14": {"n_images": 30, "n_gan": 4, "steps": 5},
     "15": {"n_images": 40, "steps": 10},
     "16": {"n_images": 20, "n_votes": 100, "steps": 5},

@@ -18,7 +18,7 @@ sys.path.pop(0)
 _mover.listen()
 """
 # Counts of images, of which nbval uses all in its own run of the same notebook; here fewer do.
-COUNTS = ("n_images", "n_train")
+COUNTS = ("n_images", "n_train", "passes")
 FEW = 3
 EPILOGUE = ("_mover.move_everything()", "_mover.report()")
 

@@ -19,7 +19,8 @@ HEAD = """\
 # Every defense under three attackers
 
 Made by `python -m benchmarks defenses`, which goes on where it was interrupted: {n} test images of
-each data set ({goal_n} for the goals). linf, epsilon in pixel units of [0, 1]. *clean*: right and not refused. *unaware*: PGD of
+each data set ({goal_n} for the goals). linf, epsilon in pixel units of
+[0, 1]. *clean*: right and not refused. *unaware*: PGD of
 {steps} steps (random start, steps of 2.5 eps / {steps}) on the undefended model of the same
 architecture, its pictures given to the defended one. *adaptive*: what is left after the unaware
 attacker's pictures and those of PGD, {steps} steps, on every view that the last column names. All

@@ -80,10 +80,14 @@ class Defended:
         return found
 
     @torch.no_grad()
+    def answers(self, x):
+        """Return what the victim says to x [N, ...]: classes [N], a refusal being one of them."""
+        with frozen(self.victim):
+            return torch.cat([self.victim(part).argmax(1) for part in x.split(250)])
+
     def holds(self, x, y):
         """Return a mask [N]: the victim is right about x [N, ...], or refuses to answer."""
-        with frozen(self.victim):
-            answers = torch.cat([self.victim(part).argmax(1) for part in x.split(250)])
+        answers = self.answers(x)
         return (answers == y) | (answers == self.classes(x))
 
     @torch.no_grad()
@@ -92,12 +96,9 @@ class Defended:
         with frozen(self.bare):
             return self.bare(x[:1]).shape[1]
 
-    @torch.no_grad()
     def clean(self, x, y):
         """Return the share of x [N, ...] that is answered, and rightly."""
-        with frozen(self.victim):
-            answers = torch.cat([self.victim(part).argmax(1) for part in x.split(250)])
-        return (answers == y).float().mean().item()
+        return (self.answers(x) == y).float().mean().item()
 
 
 def direct(model):

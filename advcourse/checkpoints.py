@@ -35,7 +35,8 @@ def train(recipe, dataset, *, folder=models.CHECKPOINTS, progress=True):
     facts = {"accuracy": share and round(share, 4), "seed": recipe.seed, "command": recipe.command}
     facts |= {"seconds": round(seconds), "losses": [round(loss, 4) for loss in losses]}
     models.save(model, recipe.architecture, dataset, recipe.variant, Path(folder), **facts)
-    print(f"{recipe.key}: {_percent(share)} of the test set, {seconds:.0f} s of CPU time")
+    reached = "made" if share is None else f"{_percent(share)} of the test set"
+    print(f"{recipe.key}: {reached}, {seconds:.0f} s of CPU time")
     return model, share
 
 

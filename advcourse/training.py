@@ -1,5 +1,6 @@
 """One training loop; what makes a training special is an argument of it, not a loop of its own."""
 
+import functools
 from pathlib import Path
 
 import torch
@@ -91,11 +92,26 @@ def _epoch(model, x, y, batch_size, step, parts, generator, epoch, epochs):
     return total / len(x)
 
 
-def _described(function):
-    """Return the function's name and the plain values that it was made with, for `Resume`."""
-    cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
-    plain = [repr(v) for v in cells if isinstance(v, (int, float, str, dict))]
-    return [getattr(function, "__qualname__", str(type(function))), *plain]
+def _described(part):
+    """Return a text of what `part` is and was made with, the attack in a defense included.
+
+    Of a list only that it is one: a function may count in it what it has seen.
+    """
+    if part is None or isinstance(part, (bool, int, float, str)):
+        return repr(part)
+    if isinstance(part, tuple):
+        part = dict(enumerate(part))
+    if isinstance(part, dict):
+        return " ".join(f"{key}={_described(value)}" for key, value in part.items())
+    name = getattr(part, "__qualname__", type(part).__qualname__)
+    if isinstance(part, functools.partial):
+        made_with = {"function": part.func, **dict(enumerate(part.args)), **part.keywords}
+    elif "<locals>" in name and hasattr(part, "__closure__"):  # made by another function
+        cells = zip(part.__code__.co_freevars, part.__closure__ or (), strict=True)
+        made_with = {key: cell.cell_contents for key, cell in cells}
+    else:
+        return name
+    return f"{name}({_described(made_with)})"
 
 
 class Resume:

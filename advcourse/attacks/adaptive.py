@@ -5,12 +5,10 @@ Each is a module, so every white-box attack runs through it:
 gradient of its own. The result is then given to the defended model, `nn.Sequential(transform, model)`.
 """
 
-import numbers
-
 import torch
 from torch import nn
 
-from .inputs import is_a, logits
+from .inputs import check_count, check_number, logits
 
 
 class BPDA(nn.Module):
@@ -53,8 +51,7 @@ class EOT(nn.Module):
 
     def __init__(self, model, samples=20):
         super().__init__()
-        if not (is_a(numbers.Integral, samples) and samples >= 1):
-            raise ValueError(f"samples: {samples!r} is no count; pass a whole number >= 1")
+        check_count("samples", samples)
         self.model, self.samples = model, samples
 
     def forward(self, x):
@@ -72,8 +69,8 @@ class Rescaled(nn.Module):
 
     def __init__(self, model, spread=5.0):
         super().__init__()
-        if not (is_a(numbers.Real, spread) and 0 < spread < float("inf")):
-            raise ValueError(f"spread: {spread!r} is no distance; pass a number > 0, such as 5")
+        distance = "is no distance; pass a number > 0, such as 5"
+        check_number("spread", spread, lambda v: v > 0, distance)
         self.model, self.spread = model, spread
 
     def forward(self, x):

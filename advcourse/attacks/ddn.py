@@ -1,12 +1,11 @@
 """A small change in few passes: the gradient gives the direction, success the length (lecture 07)."""
 
 import math
-import numbers
 
 import torch
 
 from .contract import attack, goal_loss, input_gradient, succeeded
-from .inputs import is_a, logits
+from .inputs import check_number, logits
 from .projection import along, length, unit
 
 
@@ -34,8 +33,8 @@ def ddn(
     Source: Rony et al. 2019, "Decoupling direction and norm for efficient gradient-based l2
     adversarial attacks and defenses"; lecture 07.
     """
-    if not is_a(numbers.Real, gamma) or not 0 < gamma < 1:
-        raise ValueError(f"gamma: {gamma!r} is no share of the length; pass one between 0 and 1")
+    share = "is no share of the length; pass one between 0 and 1"
+    check_number("gamma", gamma, lambda v: 0 < v < 1, share)
     found, x_adv, loss = x.clone(), x, goal_loss(y, target)
     least = torch.full_like(x.flatten(1)[:, 0], torch.inf)
     eps = torch.full_like(least, initial_eps)

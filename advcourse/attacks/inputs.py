@@ -86,10 +86,31 @@ def check_options(options, known):
     for name, value in options.items():
         if value is None and known[name].default is None:
             continue
-        if name in SIZES and not (is_a(numbers.Real, value) and 0 <= value < math.inf):
-            raise ValueError(f"{name}: {value!r} is no size; pass a number >= 0, in pixel units")
-        if name in COUNTS and not (is_a(numbers.Integral, value) and value >= 1):
-            raise ValueError(f"{name}: {value!r} is no count; pass a whole number >= 1")
+        if name in SIZES:
+            check_size(name, value)
+        if name in COUNTS:
+            check_count(name, value)
+
+
+def check_size(name, value, said="is no size; pass a number >= 0, in pixel units"):
+    """Raise a ValueError unless `value` is a finite number >= 0."""
+    check_number(name, value, lambda v: v >= 0, said)
+
+
+def check_count(name, value, said="is no count; pass a whole number >= 1"):
+    """Raise a ValueError unless `value` is a whole number >= 1."""
+    check_number(name, value, lambda v: is_a(numbers.Integral, v) and v >= 1, said)
+
+
+def check_share(name, value):
+    """Raise a ValueError unless `value` is a number in [0, 1]."""
+    check_number(name, value, lambda v: 0 <= v <= 1, "is no share; pass a number in [0, 1]")
+
+
+def check_number(name, value, holds, said):
+    """Raise a ValueError "name: value said" unless `value` is a finite number for which `holds`."""
+    if not (is_a(numbers.Real, value) and math.isfinite(value) and holds(value)):
+        raise ValueError(f"{name}: {value!r} {said}")
 
 
 def one_of(name, value, allowed):

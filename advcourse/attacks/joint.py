@@ -1,12 +1,20 @@
 """Fool the model and its detector at once: the attack on a defense that refuses (lecture 15)."""
 
 import math
-import numbers
 
 import torch
+from torch import nn
 
-from .contract import SUCCESS, attack, derivative, hook_for, succeeded
-from .inputs import is_a, logits
+from .contract import (
+    SUCCESS,
+    attack,
+    derivative,
+    goal_loss,
+    hook_for,
+    input_gradient,
+    succeeded,
+)
+from .inputs import check_number, logits
 from .objectives import margin
 from .pgd import Ball, size_of_step
 
@@ -46,6 +54,7 @@ def joint(
     Source: Carlini and Wagner 2017, "Adversarial examples are not easily detected"; lecture 15.
     """
     check_score(score, threshold, x)
+    check_gradient(model, x[:1], y[:1])
     size = size_of_step(step_size, eps, steps, "linf")
     found = x.clone()
     rank = torch.full((len(x),), -math.inf, dtype=torch.float64, device=x.device)
@@ -103,12 +112,17 @@ class Hidden:
                 on_step(step + 1, best.index_copy(0, rows, x_adv))
 
 
+def check_gradient(model, x, y):
+    """Raise a ValueError where the model has no gradient: that of the score would hide it."""
+    ask = model.forward if isinstance(model, nn.Module) else model  # no query: see check_model
+    if len(x):
+        input_gradient(ask, x, goal_loss(y, None))
+
+
 def check_score(score, threshold, x):
     """Raise a ValueError unless `score` is differentiable, [N, ...] -> [N], and threshold finite."""
-    if not (is_a(numbers.Real, threshold) and math.isfinite(threshold)):
-        raise ValueError(
-            f"threshold: {threshold!r} is no number; pass detector.threshold, once it is set"
-        )
+    said = "is no number; pass detector.threshold, once it is set"
+    check_number("threshold", threshold, math.isfinite, said)
     if not callable(score):
         raise ValueError(f"score: got {score!r}; pass a function of x, for example detector.score")
     if not len(x):

@@ -1,11 +1,9 @@
 """Two pixels at a time, chosen by a map: the Jacobian-based saliency map attack (lecture 08)."""
 
-import numbers
-
 import torch
 
 from .contract import attack, derivative, succeeded
-from .inputs import is_a, logits, one_of
+from .inputs import check_number, logits, one_of
 
 # How many pixels the search for the best pair begins with. It proves that they suffice.
 FEW = 24
@@ -38,10 +36,11 @@ def jsma(
     lecture 08.
     """
     one_of("scores", scores, ("probabilities", "logits"))
-    if not is_a(numbers.Real, theta) or not 0 < abs(theta) < 1e9:
-        raise ValueError(f"theta: {theta!r}; pass a change per pixel, above or below 0")
-    if not is_a(numbers.Real, gamma) or not 0 <= gamma <= 1:
-        raise ValueError(f"gamma: {gamma!r} is no share of the pixels; pass a number from 0 to 1")
+    check_number(
+        "theta", theta, lambda v: v != 0, "is no change; pass one per pixel, above or below 0"
+    )
+    share = "is no share of the pixels; pass a number from 0 to 1"
+    check_number("gamma", gamma, lambda v: 0 <= v <= 1, share)
     found, x_adv, most = x.clone(), x.clone(), int(gamma * x[:1].numel()) // 2
     with torch.no_grad():
         z = logits(model, x)

@@ -1,8 +1,8 @@
 """Nearest points of the norm balls (lecture 02), for every attack that must stay inside one."""
 
-import math
-
 import torch
+
+from .inputs import check_size
 
 
 def project(delta, eps, norm, low=None, high=None):
@@ -14,9 +14,7 @@ def project(delta, eps, norm, low=None, high=None):
     norm, and for a radius below 0.
     Source: lecture 02; l1 by Duchi et al. 2008, "Efficient projections onto the l1-ball".
     """
-    real = isinstance(eps, int | float) and not isinstance(eps, bool)
-    if not (real and 0 <= eps < math.inf):
-        raise ValueError(f"eps: {eps!r} is no radius; pass a number >= 0, in pixel units")
+    check_size("eps", eps, "is no radius; pass a number >= 0, in pixel units")
     flat = delta.flatten(1)
     if low is not None:
         low, high = low.flatten(1), high.flatten(1)

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..attacks.inputs import is_a
+from ..attacks.inputs import check_share
 
 
 def noisy(std, probability=1.0, clip=True):
@@ -11,8 +11,8 @@ def noisy(std, probability=1.0, clip=True):
     std: of the noise, in pixel units of [0, 1]; probability: that an image gets it; clip: keep the
     pixels in [0, 1] (randomized smoothing, lecture 16, does not). ValueError for other numbers.
     """
-    _check(std=std)
-    _check(probability=probability)
+    check_share("std", std)
+    check_share("probability", probability)
 
     def augment(model, x, y, generator):
         noise = torch.randn(x.shape, generator=generator).to(x) * std
@@ -28,7 +28,7 @@ def negated(probability=0.5):
     Source: Hosseini et al. 2017, "On the limitation of convolutional neural networks in
     recognizing negative images"; lecture 13.
     """
-    _check(probability=probability)
+    check_share("probability", probability)
 
     def augment(model, x, y, generator):
         return torch.where(_chosen(x, probability, generator), 1 - x, x), y
@@ -50,9 +50,3 @@ def _chosen(x, probability, generator):
     """Return a mask [N, 1, ...] of the images that chance picks."""
     draw = torch.rand(len(x), generator=generator).to(x.device)
     return (draw < probability).view(-1, *[1] * (x.ndim - 1))
-
-
-def _check(**number):
-    for name, value in number.items():
-        if not (is_a((int, float), value) and 0 <= value <= 1):
-            raise ValueError(f"{name}: {value!r}; pass a number in [0, 1]")

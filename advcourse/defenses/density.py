@@ -5,6 +5,7 @@ import math
 import torch
 from torch import nn
 
+from ..attacks.inputs import check_number
 from .detection import Detector, in_chunks, squared_distances
 
 
@@ -14,8 +15,7 @@ def log_density(points, reference, bandwidth):
     points: [N, D]. Raises ValueError where there is no reference point, or no width.
     Source: Feinman et al. 2017, "Detecting adversarial samples from artifacts"; lecture 15.
     """
-    if not bandwidth > 0:
-        raise ValueError(f"bandwidth: {bandwidth!r} is no width; pass a number > 0")
+    check_number("bandwidth", bandwidth, lambda v: v > 0, "is no width; pass a number > 0")
     if not len(reference):
         raise ValueError("reference: no points; pass at least one of every class")
     exponent = -squared_distances(points, reference) / bandwidth**2
@@ -40,16 +40,16 @@ class KernelDensityDetector(Detector):
             raise ValueError(
                 f"model: ends with {model[-1]}; pass one whose last layer is nn.Linear"
             )
-        if not 0 < dropout < 1:
-            raise ValueError(f"dropout: {dropout!r} is no share; pass a number between 0 and 1")
+        share = "is no share; pass a number between 0 and 1"
+        check_number("dropout", dropout, lambda v: 0 < v < 1, share)
         features = in_chunks(model, self.features, reference)
         predicted = model[-1](features).argmax(1)
         width = model[-1].out_features
-        self.reference = [features[predicted == c].detach() for c in range(width)]
+        self.remember([features[predicted == c].detach() for c in range(width)])
         self.bandwidth = typical_distance(self.reference) if bandwidth is None else bandwidth
         source = torch.Generator().manual_seed(seed)
         kept = torch.rand(samples, model[-1].in_features, generator=source) >= dropout
-        self.masks = kept.to(features) / (1 - dropout)
+        self.register_buffer("masks", kept.to(features) / (1 - dropout))
 
     def features(self, x):
         """Return the last hidden layer's features [N, D] of x [N, ...]."""
@@ -64,9 +64,10 @@ class KernelDensityDetector(Detector):
     def density(self, features, predicted):
         """Return the log density [N] of features [N, D] among those of the predicted class [N]."""
         result = features.new_zeros(len(features))
+        reference = self.reference
         for c in predicted.unique().tolist():
             rows = (predicted == c).nonzero()[:, 0]
-            found = log_density(features[rows], self.reference[c], self.bandwidth)
+            found = log_density(features[rows], reference[c], self.bandwidth)
             result = result.index_put((rows,), found)
         return result
 

@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from ..attacks.contract import chunk_size, frozen, logits
+from ..attacks.inputs import check_number
 
 
 class Detector(nn.Module):
@@ -20,7 +21,9 @@ class Detector(nn.Module):
         if not isinstance(model, nn.Sequential):
             got = type(model).__name__
             raise ValueError(f"model: a {got}; pass an nn.Sequential, whose layers can be read")
-        self.model, self.threshold, self.weight = model, None, None
+        self.model, self.threshold = model, None
+        for name in ("weight", "bias"):
+            self.register_buffer(name, None)  # a buffer goes where the model goes
 
     def clues(self, x):
         """Return what the detector looks at [N, F], differentiable with respect to x [N, ...]."""
@@ -42,6 +45,17 @@ class Detector(nn.Module):
         self.weight = weight / spread
         self.bias = float(both.intercept_[0]) - (self.weight * center).sum()
         return self
+
+    def remember(self, parts):
+        """Keep what the reference images look like, a list of tensors, as the `reference`."""
+        self.parts = len(parts)
+        for i, part in enumerate(parts):
+            self.register_buffer(f"reference_{i}", part)
+
+    @property
+    def reference(self):
+        """The list that `remember` was given, on the device of the model."""
+        return [self.get_buffer(f"reference_{i}") for i in range(self.parts)]
 
     def score(self, x):
         """Return how suspicious each x [N, ...] is, [N]: the log odds of "attacked".
@@ -96,8 +110,8 @@ class Refusing(nn.Module):
 
 def threshold_at(scores, rate):
     """Return the number above which a share `rate` of the clean images' scores [N] lies."""
-    if not 0 <= rate < 1:
-        raise ValueError(f"rate: {rate!r} is no false positive rate; pass a number in [0, 1)")
+    said = "is no false positive rate; pass a number in [0, 1)"
+    check_number("rate", rate, lambda v: 0 <= v < 1, said)
     if not len(scores):
         raise ValueError("x: no images; pass held-out clean images, a few hundred")
     ranked = scores.sort(descending=True).values

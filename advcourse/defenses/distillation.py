@@ -5,14 +5,11 @@ divide their logits by the temperature while they learn and no longer when they 
 student's logits come out that many times larger, and its softmax saturates.
 """
 
-import math
-import numbers
-
 import torch
 import torch.nn.functional as F
 
 from ..attacks.contract import frozen
-from ..attacks.inputs import is_a, logits
+from ..attacks.inputs import check_number, logits
 
 
 @torch.no_grad()
@@ -23,8 +20,9 @@ def soft_labels(teacher, x, temperature):
     Source: Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network";
     lecture 14.
     """
+    _check(temperature)
     with frozen(teacher):
-        return (logits(teacher, x) / checked(temperature)).softmax(1)
+        return (logits(teacher, x) / temperature).softmax(1)
 
 
 def hot(temperature):
@@ -34,7 +32,7 @@ def hot(temperature):
     Source: Papernot et al. 2016, "Distillation as a defense to adversarial perturbations against
     deep neural networks"; lecture 14.
     """
-    checked(temperature)
+    _check(temperature)
 
     def objective(model, x, y, generator=None, done=1.0):
         return F.cross_entropy(model(x) / temperature, y)
@@ -49,7 +47,7 @@ def distillation(teacher, temperature):
     Raises ValueError where the temperature is not positive.
     Source: Papernot et al. 2016 (see `hot`); lecture 14.
     """
-    checked(temperature)
+    _check(temperature)
 
     def objective(model, x, y, generator=None, done=1.0):
         return F.cross_entropy(model(x) / temperature, soft_labels(teacher, x, temperature))
@@ -57,8 +55,6 @@ def distillation(teacher, temperature):
     return objective
 
 
-def checked(temperature):
-    """Return the temperature, or raise a ValueError that says what it has to be."""
-    if not (is_a(numbers.Real, temperature) and 0 < temperature < math.inf):
-        raise ValueError(f"temperature: {temperature!r} is none; pass a number > 0, such as 20")
-    return temperature
+def _check(temperature):
+    said = "is no temperature; pass a number > 0, such as 20"
+    check_number("temperature", temperature, lambda v: v > 0, said)

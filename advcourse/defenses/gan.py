@@ -1,7 +1,6 @@
 """Let a generator redraw the picture; what it cannot draw is lost: Defense-GAN (lecture 14)."""
 
 import copy
-import numbers
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +9,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from tqdm.auto import tqdm
 
 from ..attacks.contract import frozen
-from ..attacks.inputs import is_a
+from ..attacks.inputs import check_count, check_number, check_size
 from ..attacks.objectives import margin
 from ..training import Resume
 
@@ -113,11 +112,10 @@ class DefenseGAN(nn.Module):
 
     def __init__(self, generator, steps=50, restarts=4, learning_rate=0.1, seed=0):
         super().__init__()
-        for name, value in (("steps", steps), ("restarts", restarts)):
-            if not (is_a(numbers.Integral, value) and value >= 1):
-                raise ValueError(f"{name}: {value!r} is no count; pass a whole number >= 1")
-        if not (is_a(numbers.Real, learning_rate) and learning_rate > 0):
-            raise ValueError(f"learning_rate: {learning_rate!r} is no rate; pass a number > 0")
+        check_count("steps", steps)
+        check_count("restarts", restarts)
+        rate = "is no rate; pass a number > 0"
+        check_number("learning_rate", learning_rate, lambda v: v > 0, rate)
         self.generator, self.steps, self.restarts = generator, steps, restarts
         self.learning_rate, self.seed = learning_rate, seed
 
@@ -160,8 +158,7 @@ def latent_attack(
     clipped into the ball and to [0, 1]. Raises ValueError where eps is negative.
     Source: the attack within the generator's range of Athalye, Carlini and Wagner 2018; lecture 14.
     """
-    if not (is_a(numbers.Real, eps) and 0 <= eps < float("inf")):
-        raise ValueError(f"eps: {eps!r} is no size; pass a number >= 0, in pixel units")
+    check_size("eps", eps)
     start = DefenseGAN(generator, restarts=restarts, seed=seed).search(x)
     low, high = (x - eps).clamp(0, 1), (x + eps).clamp(0, 1)
 

@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..attacks.contract import chunk_size, frozen
-from ..attacks.inputs import check_inputs, check_model
+from ..attacks.inputs import check_inputs, check_model, check_share, check_size
 from .adversarial import grown
-from .penalties import check_size, flat_layers
+from .penalties import flat_layers
 
 # A larger input gives a larger output, in every entry: such a layer maps corners to corners.
 MONOTONE = (nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Flatten)
@@ -101,8 +101,7 @@ def interval_training(eps, warm_up=0.5, share=0.5):
     Source: Gowal et al. 2018, whose kappa is 1 - share; lecture 16.
     """
     check_size("eps", eps)
-    if not 0 <= share <= 1:
-        raise ValueError(f"share: {share!r} is none; pass a number from 0 to 1")
+    check_share("share", share)
 
     def objective(model, x, y, generator=None, done=1.0):
         ripe = grown(done, warm_up)

@@ -34,10 +34,10 @@ class LIDDetector(Detector):
     def __init__(self, model, reference, k=20):
         super().__init__(model)
         self.k = k
-        self.reference = [
-            in_chunks(model, lambda x, i=i: activations(model, x)[i], reference)
-            for i in range(len(activations(model, reference[:1])))
-        ]
+        layers = range(len(activations(model, reference[:1])))
+        self.remember(
+            [in_chunks(model, lambda x, i=i: activations(model, x)[i], reference) for i in layers]
+        )
         lid(self.reference[0][:1].detach(), self.reference[0], k)
 
     def clues(self, x):

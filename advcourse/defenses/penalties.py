@@ -5,10 +5,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..attacks.contract import frozen
+from ..attacks.inputs import check_size
 
 LINEAR = (nn.Linear, nn.Conv2d, nn.AvgPool2d)
 # These never pull two inputs further apart: |f(a) - f(b)| <= |a - b| in l2.
 HARMLESS = (nn.ReLU, nn.MaxPool2d, nn.Flatten, nn.Dropout, nn.Identity)
+STRENGTH = "is no strength; pass a number >= 0"
 
 
 def weights(l1=0.0, l2=0.0):
@@ -17,8 +19,8 @@ def weights(l1=0.0, l2=0.0):
     Biases are left out: they move a boundary, they do not make it steeper. Raises ValueError for a
     negative factor. Source: the blue team's report of lecture 13, and lecture 16.
     """
-    check_size("l1", l1)
-    check_size("l2", l2)
+    check_size("l1", l1, STRENGTH)
+    check_size("l2", l2, STRENGTH)
 
     def penalty(model):
         kept = [p for p in model.parameters() if p.ndim > 1]
@@ -36,7 +38,7 @@ def parseval(beta):
     Raises ValueError for a negative beta. Source: Cisse et al. 2017, "Parseval networks";
     lecture 16.
     """
-    check_size("beta", beta)
+    check_size("beta", beta, STRENGTH)
 
     def penalty(model):
         layers = [m for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
@@ -66,7 +68,7 @@ def input_gradient(strength):
     differentiated once more to train the weights. Raises ValueError for a negative strength.
     Source: Drucker and LeCun 1992, "Double backpropagation"; Ross and Doshi-Velez 2018; lecture 16.
     """
-    check_size("strength", strength)
+    check_size("strength", strength, STRENGTH)
 
     def objective(model, x, y, generator=None, done=1.0):
         x = x.detach().requires_grad_()
@@ -132,9 +134,3 @@ def _stretch(layer, x, steps):
             (v,) = torch.autograd.grad(out.square().sum() / 2, v)  # the transposed layer on out
         length = out.norm().item()
     return length
-
-
-def check_size(name, value):
-    """Raise a ValueError unless `value` is a number >= 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
-        raise ValueError(f"{name}: {value!r} is no strength; pass a number >= 0")

@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 from ..attacks.contract import frozen
-from ..attacks.inputs import check_inputs, check_model, logits, one_of
-from .penalties import check_size, flat_layers
+from ..attacks.inputs import check_inputs, check_model, check_size, logits, one_of
+from .penalties import flat_layers
 
 STRAIGHT = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.Flatten, nn.Dropout)
 NORMS = {"spectral": 2, "frobenius": "fro"}

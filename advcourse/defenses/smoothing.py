@@ -1,15 +1,12 @@
 """Ask a thousand noisy copies and count the votes: randomized smoothing (lecture 16)."""
 
-import math
-import numbers
-
 import torch
 from scipy.stats import beta, binomtest
 from torch import nn
 from tqdm.auto import tqdm
 
 from ..attacks.contract import chunk_size, frozen
-from ..attacks.inputs import logits
+from ..attacks.inputs import check_count, check_number, logits
 
 ABSTAIN = -1
 
@@ -25,8 +22,8 @@ class RandomizedSmoothing:
     """
 
     def __init__(self, model, sigma, classes=10, seed=0):
-        if not isinstance(sigma, numbers.Real) or not 0 < sigma < math.inf:
-            raise ValueError(f"sigma: {sigma!r} is no noise; pass a number > 0, in pixel units")
+        noise = "is no noise; pass a number > 0, in pixel units"
+        check_number("sigma", sigma, lambda v: v > 0, noise)
         self.model, self.sigma, self.classes, self.seed = model, sigma, classes, seed
         self._generator = None
 
@@ -36,7 +33,7 @@ class RandomizedSmoothing:
         An answer is the most likely class under noise, except with probability alpha: the first two
         classes are compared by a binomial test. Raises ValueError for bad n or alpha.
         """
-        check_counts(alpha, n=n)
+        _check(alpha, n=n)
         votes, first_two = self.votes(x, n, progress).topk(2, dim=1)
         sure = [
             binomtest(a, a + b, 0.5).pvalue <= alpha if a + b else False for a, b in votes.tolist()
@@ -51,7 +48,7 @@ class RandomizedSmoothing:
         judged by n others. -1 and radius 0 where p is not above 1/2. Raises ValueError for bad
         counts or alpha.
         """
-        check_counts(alpha, n=n, n0=n0)
+        _check(alpha, n=n, n0=n0)
         guess = self.votes(x, n0, progress).argmax(1)
         hits = self.votes(x, n, progress).gather(1, guess[:, None])[:, 0]
         p = lower_bound(hits.cpu(), n, alpha).to(x.device)
@@ -100,10 +97,8 @@ def radius_of(p, sigma):
     return sigma * torch.special.ndtri(p.double()).clamp(min=0)
 
 
-def check_counts(alpha, **counts):
-    """Raise a ValueError unless alpha is a probability and the counts are whole numbers >= 1."""
-    if not isinstance(alpha, numbers.Real) or not 0 < alpha < 1:
-        raise ValueError(f"alpha: {alpha!r} is no error rate; pass a number between 0 and 1")
+def _check(alpha, **counts):
+    rate = "is no error rate; pass a number between 0 and 1"
+    check_number("alpha", alpha, lambda v: 0 < v < 1, rate)
     for name, value in counts.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name}: {value!r} is no count; pass a whole number >= 1")
+        check_count(name, value)

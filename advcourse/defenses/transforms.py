@@ -4,13 +4,12 @@ Each is a module without weights: `nn.Sequential(transform, model)` is the defen
 """
 
 import math
-import numbers
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..attacks.inputs import is_a
+from ..attacks.inputs import check_count, check_number, check_size
 
 
 class GaussianSmoothing(nn.Module):
@@ -22,8 +21,7 @@ class GaussianSmoothing(nn.Module):
 
     def __init__(self, sigma):
         super().__init__()
-        if not (is_a(numbers.Real, sigma) and 0 <= sigma < math.inf):
-            raise ValueError(f"sigma: {sigma!r} is no width; pass a number >= 0, in pixels")
+        check_size("sigma", sigma, "is no width; pass a number >= 0, in pixels")
         self.sigma, self.radius = sigma, math.ceil(3 * sigma)
         away = torch.arange(-self.radius, self.radius + 1, dtype=torch.float32)
         weight = torch.exp(-0.5 * (away / sigma) ** 2) if sigma else torch.ones(1)
@@ -48,8 +46,8 @@ class BinaryThreshold(nn.Module):
 
     def __init__(self, cut=0.5):
         super().__init__()
-        if not (is_a(numbers.Real, cut) and 0 < cut <= 1):
-            raise ValueError(f"cut: {cut!r} is no gray value; pass a number > 0, at most 1")
+        gray = "is no gray value; pass a number > 0, at most 1"
+        check_number("cut", cut, lambda v: 0 < v <= 1, gray)
         self.cut = cut
 
     def forward(self, x):
@@ -67,8 +65,7 @@ class RandomResizePad(nn.Module):
 
     def __init__(self, smallest=20, seed=0):
         super().__init__()
-        if not (is_a(numbers.Integral, smallest) and smallest >= 1):
-            raise ValueError(f"smallest: {smallest!r} is no height; pass a whole number >= 1")
+        check_count("smallest", smallest, "is no height; pass a whole number >= 1")
         self.smallest = smallest
         self.generator = torch.Generator().manual_seed(seed)
 
@@ -105,8 +102,7 @@ class Thermometer(nn.Module):
 
     def __init__(self, levels=16):
         super().__init__()
-        if not (is_a(numbers.Integral, levels) and levels >= 1):
-            raise ValueError(f"levels: {levels!r} is no count; pass a whole number >= 1")
+        check_count("levels", levels)
         self.levels = levels
 
     def forward(self, x):

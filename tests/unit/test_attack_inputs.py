@@ -55,7 +55,7 @@ OWN = [  # an attack, its argument, values that are none, the message's start
         "jsma",
         "theta",
         (0, 0.0, math.nan, math.inf, -math.inf, "1", True, None),
-        "theta: {!r}; pass",
+        "theta: {!r} is no change; pass",
     ),
     ("jsma", "gamma", BAD_SHARES, "gamma: {!r} is no share of the pixels"),
     ("jsma", "scores", ("loss", None), "scores: {!r} is not one of probabilities, logits"),

@@ -1,5 +1,6 @@
 """Detectors: their closed forms, thresholds and refusals, and gradients that an attacker can use."""
 
+import copy
 import functools
 import math
 
@@ -236,6 +237,16 @@ def test_roc_and_auc_agree_with_an_independent_reference(digits):
     assert torch.allclose(mine[0].double(), torch.tensor(false), atol=1e-6)
     assert torch.allclose(mine[1].double(), torch.tensor(true), atol=1e-6)
     assert metrics.auc(clean, adversarial) == pytest.approx(roc_auc_score(truth, scores), abs=1e-6)
+
+
+@every
+def test_all_of_a_detector_moves_with_it(kind):
+    detector, (x, _) = fitted(kind), images(20, 6)
+    moved = copy.deepcopy(detector).float()  # as .to("cuda") would move it
+    kept = [*moved.parameters(), *moved.buffers()]
+    assert len(kept) >= 8 and all(part.dtype == torch.float32 for part in kept)
+    score = moved.score(x.float())  # which fails where two types meet
+    assert score.dtype == torch.float32 and score.isfinite().all()
 
 
 def test_what_bad_input_is_told():

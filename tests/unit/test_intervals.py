@@ -150,7 +150,7 @@ def test_errors():
             worst_logits(model, x, y, eps)
         with pytest.raises(ValueError, match=f"^eps: {eps!r} is no"):
             interval_training(eps)
-    with pytest.raises(ValueError, match=r"^share: 2 is none"):
+    with pytest.raises(ValueError, match=r"^share: 2 is no share"):
         interval_training(0.1, share=2)
     with pytest.raises(ValueError, match=r"^x: values"):
         certified_ibp(model, x + 1, y, 0.1)

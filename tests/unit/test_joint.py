@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from advcourse import attacks
+from advcourse import attacks, defenses
 from tests.unit.attack_cases import CLASSES, Net, batch, predict, seeded
 
 EPS = 0.4
@@ -119,4 +119,7 @@ def test_what_bad_input_is_told():
     for options, message in cases:
         with pytest.raises(ValueError, match=message):
             run(model, x, y, **options)
+    blind = torch.nn.Sequential(defenses.BinaryThreshold(0.5), model)  # the score has a gradient
+    with pytest.raises(ValueError, match="model: its output does not depend on x"):
+        run(blind, x, y)
     assert len(run(model, x[:0], y[:0])) == 0

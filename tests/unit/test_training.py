@@ -309,14 +309,17 @@ def test_resume_refuses_the_file_of_another_training(tmp_path):
         training.fit(torch.nn.Linear(4, 2), x, y, seed=1, **again)
 
 
-@pytest.mark.parametrize("other", [{"eps": 0.2}, {"share": 0.5}, None])
+OTHERS = [{"eps": 0.2}, {"share": 0.5}, {"steps": 3}, {"attack": attacks.fgsm}, None]
+
+
+@pytest.mark.parametrize("other", OTHERS)
 def test_resume_refuses_the_file_of_another_defense(other, tmp_path):
-    """The ball that an interrupted adversarial training had is a setting like any other."""
+    """The attack of an interrupted adversarial training and its ball are settings like any other."""
     calls, state = [], tmp_path / "state.pt"
 
-    def stop(model, x, y, *, eps, generator):
+    def stop(model, x, y, *, eps, generator, steps=None):
         calls.append(eps)
-        if len(calls) > 12:
+        if len(calls) == 13:
             raise KeyboardInterrupt
         return x
 
@@ -325,8 +328,9 @@ def test_resume_refuses_the_file_of_another_defense(other, tmp_path):
     first = defenses.adversarial_training(stop, eps=0.1)
     with pytest.raises(KeyboardInterrupt):
         training.fit(torch.nn.Linear(4, 2), x, y, objective=first, **options)
-    changed = None if other is None else defenses.adversarial_training(stop, **{"eps": 0.1} | other)
+    made_with = {"attack": stop, "eps": 0.1} | (other or {})
+    changed = None if other is None else defenses.adversarial_training(**made_with)
     with pytest.raises(ValueError, match="another training"):
         training.fit(torch.nn.Linear(4, 2), x, y, objective=changed, **options)
-    same = defenses.adversarial_training(lambda *args, **more: args[1], eps=0.1)
+    same = defenses.adversarial_training(stop, eps=0.1)
     assert len(training.fit(torch.nn.Linear(4, 2), x, y, objective=same, **options)) == 4

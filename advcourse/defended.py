@@ -1,6 +1,7 @@
 """Every defense of the course as a victim, with what its attackers know (lectures 13 to 17).
 
-`CATALOG` is the table of them all: the benchmark, lecture 16's explorer and lecture 17 read it.
+`CATALOG` is the table of them all, behind the undefended models that they are to be compared with:
+the benchmark, lecture 16's explorer and lecture 17 read it.
 """
 
 from collections.abc import Callable
@@ -211,6 +212,10 @@ def _gan(images, device):
 SIGMA = 0.5
 BPDA = "PGD, the identity in place of its gradient (BPDA)"
 CATALOG = {
+    "no defense, LeNet-5": trained("04", "lenet5", "standard"),
+    "no defense, cnn": trained("04", "cnn", "standard"),
+    "no defense, MLP": trained("04", "mlp", "standard"),
+    "no defense, two layers": trained("04", "tiny", "standard"),
     "FGSM-trained": trained("13", "cnn", "fgsm"),
     "PGD-trained": trained("13", "cnn", "pgd"),
     "TRADES": trained("13", "cnn", "trades"),

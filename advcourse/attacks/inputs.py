@@ -69,16 +69,19 @@ def check_model(model, x, y, target):
     weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     if weight is not None and weight.device != x.device:
         raise ValueError(f"x: on {x.device}, the model on {weight.device}; move x with .to(...)")
-    # Around the hooks of a module: whoever counts queries there counts the attack's, not this one.
-    ask = model.forward if isinstance(model, nn.Module) else model
     with torch.no_grad():
-        classes = logits(ask, x[:1].detach()).shape[1]
+        classes = logits(unheard(model), x[:1].detach()).shape[1]
     for name, labels in (("y", y), ("target", target)):
         if labels is not None and not 0 <= labels.min() <= labels.max() < classes:
             raise ValueError(
                 f"{name}: labels from {labels.min()} to {labels.max()}, but the model has "
                 f"{classes} classes, numbered 0 to {classes - 1}"
             )
+
+
+def unheard(model):
+    """Return the model without its hooks: who counts queries there counts the attack's, no check's."""
+    return model.forward if isinstance(model, nn.Module) else model
 
 
 def check_options(options, known):
@@ -102,9 +105,9 @@ def check_count(name, value, said="is no count; pass a whole number >= 1"):
     check_number(name, value, lambda v: is_a(numbers.Integral, v) and v >= 1, said)
 
 
-def check_share(name, value):
+def check_share(name, value, said="is no share; pass a number in [0, 1]"):
     """Raise a ValueError unless `value` is a number in [0, 1]."""
-    check_number(name, value, lambda v: 0 <= v <= 1, "is no share; pass a number in [0, 1]")
+    check_number(name, value, lambda v: 0 <= v <= 1, said)
 
 
 def check_number(name, value, holds, said):

@@ -3,7 +3,7 @@
 import torch
 
 from .contract import attack, derivative, succeeded
-from .inputs import check_number, logits, one_of
+from .inputs import check_number, check_share, logits, one_of
 
 # How many pixels the search for the best pair begins with. It proves that they suffice.
 FEW = 24
@@ -36,11 +36,9 @@ def jsma(
     lecture 08.
     """
     one_of("scores", scores, ("probabilities", "logits"))
-    check_number(
-        "theta", theta, lambda v: v != 0, "is no change; pass one per pixel, above or below 0"
-    )
-    share = "is no share of the pixels; pass a number from 0 to 1"
-    check_number("gamma", gamma, lambda v: 0 <= v <= 1, share)
+    change = "is no change; pass one per pixel, above or below 0"
+    check_number("theta", theta, lambda v: v != 0, change)
+    check_share("gamma", gamma, "is no share of the pixels; pass a number from 0 to 1")
     found, x_adv, most = x.clone(), x.clone(), int(gamma * x[:1].numel()) // 2
     with torch.no_grad():
         z = logits(model, x)

@@ -2,7 +2,8 @@
 
 import torch
 
-from .detection import Detector, activations, in_chunks, squared_distances
+from ..attacks.contract import chunk_size, frozen
+from .detection import Detector, activations, squared_distances
 
 
 def lid(points, reference, k=20):
@@ -34,10 +35,10 @@ class LIDDetector(Detector):
     def __init__(self, model, reference, k=20):
         super().__init__(model)
         self.k = k
-        layers = range(len(activations(model, reference[:1])))
-        self.remember(
-            [in_chunks(model, lambda x, i=i: activations(model, x)[i], reference) for i in layers]
-        )
+        with torch.no_grad(), frozen(model):
+            chunks = reference.split(chunk_size(model, reference))
+            parts = [activations(model, part) for part in chunks]
+        self.remember([torch.cat(layer) for layer in zip(*parts, strict=True)])
         lid(self.reference[0][:1].detach(), self.reference[0], k)
 
     def clues(self, x):

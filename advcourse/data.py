@@ -34,6 +34,30 @@ class Dataset:
     def counts(self) -> str:
         return f"{len(self.y_train):,} training and {len(self.y_test):,} test images"
 
+    def sample(self, n: int, seed: int = 0, part: str = "test") -> tuple[torch.Tensor, torch.Tensor]:
+        """Return x [n, 1, 28, 28] and y [n], drawn at random; all images where there are fewer.
+
+        Every class has its share of the whole part, to within one image. Fair where the first n are
+        not: MNIST's first 5,000 test images are cleaner than the others. part: "test" or "train".
+        Raises ValueError for n below 1 and for another part.
+        """
+        if part not in ("test", "train"):
+            raise ValueError(f"part: {part!r} is not one of test, train")
+        x, y = (self.x_test, self.y_test) if part == "test" else (self.x_train, self.y_train)
+        if n < 1:
+            raise ValueError(f"n: {n} is no number of images; pass a whole number >= 1")
+        source = torch.Generator().manual_seed(seed)
+        shuffled = torch.randperm(len(y), generator=source)
+        # Where each image stands within its class, as a share: the n smallest are a fair sample.
+        place = torch.empty(len(y))
+        for label in y.unique():
+            rows = shuffled[y[shuffled] == label]
+            place[rows] = (torch.arange(len(rows)) + 0.5) / len(rows)
+        place += 1e-6 * torch.rand(len(y), generator=source)  # ties between classes
+        chosen = place.argsort()[:n]
+        chosen = chosen[torch.randperm(len(chosen), generator=source)]
+        return x[chosen], y[chosen]
+
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}: {self.counts}, {len(self.classes)} classes)"
 

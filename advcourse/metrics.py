@@ -3,6 +3,7 @@
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 
 import torch
 from torch import nn
@@ -98,6 +99,20 @@ def evaluate(model, x, y, attack=None, *, target=None, batch_size=None, progress
     return Report(
         len(x), acc1, acc5, confidence, rate, **middle, seconds=seconds, queries=queries / len(x)
     )
+
+
+def wilson(count, n, level=0.95):
+    """Return the interval (low, high) of a share of which `count` of n were seen, at that level.
+
+    Source: Wilson 1927, "Probable inference"; it stays inside [0, 1], and near 0 and 1 it is the
+    one to take. Raises ValueError unless 0 <= count <= n and n >= 1.
+    """
+    if not (n >= 1 and 0 <= count <= n):
+        raise ValueError(f"count, n: {count} of {n} is no share; pass 0 <= count <= n, n at least 1")
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    middle = (count + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * (count * (n - count) / n + z * z / 4) ** 0.5
+    return (middle - half if count else 0.0), (middle + half if count < n else 1.0)
 
 
 def roc(clean, adversarial):

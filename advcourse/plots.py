@@ -17,6 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
+from .metrics import wilson
+
 INK, CLEAN, ADVERSARIAL, THIRD, LIGHT = "#1f2933", "#0072b2", "#d55e00", "#009e73", "#b8c2cc"
 LINES = (CLEAN, ADVERSARIAL, THIRD, "#cc79a7", "#8c6d00", INK)
 MARKERS = "osD^vP"
@@ -128,6 +130,16 @@ def _image(ax, x, is_delta):
         ax.imshow(pixels(x), cmap=DELTA, vmin=-size, vmax=size)
     else:
         ax.imshow(pixels(x), cmap="gray", vmin=0, vmax=1)
+
+
+def share(sample, level=0.95):
+    """Return a share with its interval, for a table: "51.5 % (44.6 to 58.3)".
+
+    sample: a mask [N], or a pair (count, number); Wilson's interval at that level.
+    """
+    count, n = sample if isinstance(sample, tuple) else (int(sample.sum()), sample.numel())
+    low, high = wilson(count, n, level)
+    return f"{100 * count / n:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def table(header, rows):

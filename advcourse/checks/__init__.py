@@ -2,160 +2,27 @@
 
 A check tests by invariants and an independent reference on random small models. It answers with
 one line: right, or the likely mistake by name; an untouched exercise says "not attempted yet".
+
+A lab's checks live in `labNN.py` and register themselves: every function there under `@exercise`
+is `check.NAME` here.
 """
 
-from . import lab02, lab03, lab04, lab05, lab06, lab07, lab08, lab13, lab14, lab15, lab16
+import importlib
+import pkgutil
+
 from .core import Mistake, Verdict, ready
-from .lab02 import norms, pixel_epsilon, project_l1, project_l2, project_linf
-from .lab03 import accuracy, accuracy_drop, gaussian_noise, negative, noise_of_length
-from .lab04 import (
-    fgsm,
-    fgsm_targeted,
-    gradient_ascent,
-    input_gradient,
-    predicted_rise,
-    sweep,
-)
-from .lab05 import bim, l2_step, pgd, pgd_l2, pgd_targeted, random_start, worst_case
-from .lab06 import (
-    deepfool,
-    hyperplane_distance,
-    hyperplane_foot,
-    jacobian,
-    nearest_boundary,
-    robustness,
-)
-from .lab07 import carlini_wagner, cw_cost, f4, f6, next_c, quadratic_cost, to_free, to_pixels
-from .lab08 import best_pair, change_pair, forward_derivative, jsma, saliency_map, share_changed
-from .lab13 import (
-    adversarial_batch,
-    adversarial_loss,
-    l1_l2,
-    mixed_loss,
-    noisy_batch,
-    robust_accuracy,
-    trades_loss,
-)
-from .lab14 import (
-    binarize,
-    eot_gradient,
-    smooth,
-    soft_cross_entropy,
-    straight_through,
-    thermometer,
-    three_accuracies,
-)
-from .lab15 import (
-    auc,
-    choose_threshold,
-    evade,
-    joint_loss,
-    lid,
-    log_density,
-    outcomes,
-    roc,
-)
-from .lab16 import (
-    certified_radius,
-    gradient_penalty,
-    l2_radius,
-    linear_bounds,
-    network_bounds,
-    smoothed_counts,
-    spectral_norm,
-    worst_margin,
-)
 
 LABS = {
-    2: lab02,
-    3: lab03,
-    4: lab04,
-    5: lab05,
-    6: lab06,
-    7: lab07,
-    8: lab08,
-    13: lab13,
-    14: lab14,
-    15: lab15,
-    16: lab16,
+    int(found.name[3:]): importlib.import_module(f"{__name__}.{found.name}")
+    for found in pkgutil.iter_modules(__path__)
+    if found.name.startswith("lab")
 }
+EXERCISES = {
+    name: value
+    for lab in LABS.values()
+    for name, value in vars(lab).items()
+    if getattr(value, "judges", None) == lab.__name__
+}
+globals().update(EXERCISES)
 
-__all__ = [
-    "LABS",
-    "Mistake",
-    "Verdict",
-    "accuracy",
-    "accuracy_drop",
-    "adversarial_batch",
-    "adversarial_loss",
-    "auc",
-    "best_pair",
-    "bim",
-    "binarize",
-    "carlini_wagner",
-    "certified_radius",
-    "change_pair",
-    "choose_threshold",
-    "cw_cost",
-    "deepfool",
-    "eot_gradient",
-    "evade",
-    "f4",
-    "f6",
-    "fgsm",
-    "fgsm_targeted",
-    "forward_derivative",
-    "gaussian_noise",
-    "gradient_ascent",
-    "gradient_penalty",
-    "hyperplane_distance",
-    "hyperplane_foot",
-    "input_gradient",
-    "jacobian",
-    "joint_loss",
-    "jsma",
-    "l1_l2",
-    "l2_radius",
-    "l2_step",
-    "lid",
-    "linear_bounds",
-    "log_density",
-    "mixed_loss",
-    "nearest_boundary",
-    "negative",
-    "network_bounds",
-    "next_c",
-    "noise_of_length",
-    "noisy_batch",
-    "norms",
-    "outcomes",
-    "pgd",
-    "pgd_l2",
-    "pgd_targeted",
-    "pixel_epsilon",
-    "predicted_rise",
-    "project_l1",
-    "project_l2",
-    "project_linf",
-    "quadratic_cost",
-    "random_start",
-    "ready",
-    "robust_accuracy",
-    "robustness",
-    "roc",
-    "saliency_map",
-    "share_changed",
-    "smooth",
-    "smoothed_counts",
-    "soft_cross_entropy",
-    "spectral_norm",
-    "straight_through",
-    "sweep",
-    "thermometer",
-    "three_accuracies",
-    "to_free",
-    "to_pixels",
-    "trades_loss",
-    "worst_case",
-    "worst_margin",
-]
+__all__ = ["EXERCISES", "LABS", "Mistake", "Verdict", "ready", *sorted(EXERCISES)]

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import traceback
 
 import torch
 from torch import nn
@@ -48,7 +49,7 @@ def exercise(praise):
             try:
                 if not callable(answer):
                     raise Mistake(f"pass the function itself, check.{name}({name}), not its result")
-                judge(answer)
+                _judged(judge, answer)
                 verdict = Verdict(name, "right", praise)
             except NotImplementedError:
                 if grading:
@@ -61,9 +62,42 @@ def exercise(praise):
             _passed[name] = bool(verdict)
             return verdict
 
+        check.judges = judge.__module__
         return check
 
     return decorate
+
+
+def _judged(judge, answer):
+    """Run the judge; a crash of its own is a Mistake with one sentence, not a traceback."""
+    try:
+        judge(answer)
+    except Mistake:
+        raise
+    except NotImplementedError as problem:
+        if said := _unwritten(problem, answer):
+            raise Mistake(said) from None
+        raise
+    except Exception as problem:
+        text = " ".join(str(problem).split())[:160]
+        raise Mistake(
+            f"the check could not work with what it got back ({type(problem).__name__}: {text}); look "
+            "at the type, the shape and the dtype of what you return"
+        ) from problem
+
+
+def _unwritten(problem, answer):
+    """Tell what a NotImplementedError means: "" for the answer's own stub, else a sentence.
+
+    torch raises that class as well, and so does the stub of an earlier exercise that this one calls.
+    """
+    frame = traceback.extract_tb(problem.__traceback__)[-1]
+    code = getattr(answer, "__code__", None)
+    own = code is None or (frame.filename, frame.name) == (code.co_filename, code.co_name)
+    raised = "raise NotImplementedError" in frame.line if frame.line else not str(problem)
+    if raised:
+        return "" if own else f"it calls {frame.name}, which is not written yet; write that first"
+    return f"it raised NotImplementedError: {' '.join(str(problem).split())[:160]}"
 
 
 def ready(*names):
@@ -79,7 +113,7 @@ def ask(answer, *args, unchanged=(), **kwargs):
     before = [t.clone() for t in unchanged]
     try:
         result = answer(*args, **kwargs)
-    except NotImplementedError:
+    except NotImplementedError:  # the stub's, or torch's: see `_judged`
         raise
     except Exception as problem:
         raise Mistake(f"it raised {type(problem).__name__}: {problem}") from None
@@ -89,6 +123,114 @@ def ask(answer, *args, unchanged=(), **kwargs):
             "a trailing underscore"
         )
     return result
+
+
+def agree(answer, reference, cases, mistakes=(), *, tolerance=1e-5, expected="", what="the result"):
+    """Hold the answer to `reference` in every case, or raise the Mistake that explains it.
+
+    cases: {hint: arguments, or a function that makes them anew}. The first hint is "", the case that
+    everybody tries; the others say what is special, as in "a batch of one". mistakes: {message:
+    function with the reference's arguments}; the first that gives what the answer gave is the
+    mistake. It may also be a function of the reference's result, where it takes `right`. expected:
+    a sentence for an answer that none of them explains. Tensors among the arguments are not to change.
+    """
+    for hint, case in cases.items():
+        make = case if callable(case) else lambda case=case: case
+        args, wanted = make(), reference(*make())
+        tensors = [a for a in args if isinstance(a, torch.Tensor)]
+        got = _alike(ask(answer, *args, unchanged=tensors), wanted, what, hint)
+        if all(_near(g, w, tolerance) for g, w in zip(got, _all(wanted), strict=True)):
+            continue
+        for message, wrong in dict(mistakes).items():
+            try:
+                other = _all(wrong(*make()))
+            except Exception:  # a slip that cannot even run in this case explains nothing here
+                continue
+            pairs = list(zip(got, other, strict=False))
+            if len(pairs) == len(got) and all(_near(g, w, tolerance) for g, w in pairs):
+                raise Mistake(f"{message}{f' (seen with {hint})' if hint else ''}")
+        told = f"right at first, but not with {hint}" if hint else "not the expected values"
+        shown = "" if expected else f"; expected {brief(wanted)}, got {brief(got)}"
+        raise Mistake(f"{told}{': ' if expected else ''}{expected}{shown}")
+
+
+def draws(answer, make, what="the result"):
+    """Hold the answer to its generator; make(generator) returns its arguments.
+
+    The same seed gives the same, the same generator object twice gives two draws, and the global
+    random state stays where it was. Returns the first result.
+    """
+    state, source = torch.get_rng_state(), generator(5)
+    first, second = (ask(answer, *make(source)) for _ in range(2))
+    again = ask(answer, *make(generator(5)))
+    if not torch.equal(state, torch.get_rng_state()):
+        raise Mistake("it draws from the global random state; pass generator=generator to the draw")
+    same = [all(_near(a, b, 0) for a, b in zip(_all(first), _all(x))) for x in (second, again)]  # noqa: B905
+    if not same[1]:
+        raise Mistake(
+            f"the same seed does not give the same: all of {what} comes from the generator"
+        )
+    if same[0]:
+        raise Mistake(
+            "called twice with one generator object it draws the same twice; use the generator that "
+            "is passed, without seeding it or a new one"
+        )
+    return first
+
+
+def _all(value):
+    """Return the result's parts as a list: a tuple or a list is taken apart."""
+    return list(value) if isinstance(value, tuple | list) else [value]
+
+
+def _alike(got, wanted, what, hint):
+    """Return the parts of `got` if they have the types and shapes of `wanted`'s."""
+    parts, seen = _all(wanted), _all(got)
+    if isinstance(wanted, tuple) and len(parts) != len(seen):
+        raise Mistake(f"return {len(parts)} values, not {len(seen)}")
+    if isinstance(wanted, list) and (not isinstance(got, list | tuple) or len(parts) != len(seen)):
+        raise Mistake(f"{what} should be a list of {len(parts)}, one for each; got {brief(got)}")
+    where = f" with {hint}" if hint else ""
+    for i, part in enumerate(parts):
+        name = what if len(parts) == 1 else f"{what}, part {i + 1},"
+        if isinstance(part, torch.Tensor):
+            tensor(seen[i], part.shape, name + where)
+        elif seen[i] is None:
+            raise Mistake("it returns None; end the function with a return")
+        elif isinstance(part, bool | int | float) and not _is_number(seen[i]):
+            raise Mistake(f"{name}{where} is {brief(seen[i])}; return one number")
+    return seen
+
+
+def _is_number(value):
+    if isinstance(value, torch.Tensor):
+        return value.numel() == 1
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, str)
+
+
+def _near(a, b, tolerance):
+    """Tell whether two parts agree; NaN never does."""
+    if isinstance(b, torch.Tensor):
+        return isinstance(a, torch.Tensor) and close(a, b, tolerance)
+    if isinstance(b, int | float):
+        return _is_number(a) and abs(float(a) - float(b)) <= tolerance
+    return a == b
+
+
+def brief(value):
+    """Return a value in few characters, as a message shows it."""
+    if isinstance(value, torch.Tensor):
+        flat = value.detach().flatten()
+        if flat.numel() > 6:
+            return f"a tensor {tuple(value.shape)} beginning {brief(flat[:3])}"
+        value = flat.tolist() if value.ndim else value.item()
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(brief, value[:6])) + (", ...]" if len(value) > 6 else "]")
+    return f"{value:.4g}" if isinstance(value, float) else str(value)[:60]
 
 
 def tensor(value, shape, what="the result"):
@@ -108,7 +250,7 @@ def tensor(value, shape, what="the result"):
 
 def close(a, b, tolerance=1e-5):
     """Return whether two tensors agree within `tolerance`."""
-    return a.shape == b.shape and torch.allclose(a.float(), b.float(), rtol=0, atol=tolerance)
+    return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=0, atol=tolerance)
 
 
 def generator(seed):

@@ -91,6 +91,27 @@ def test_digits_are_stratified_and_fixed():
     assert hashlib.sha256(dataset.y_test.numpy().tobytes()).hexdigest()[:16] == "13be8853154ebc01"
 
 
+def test_a_sample_is_fair_and_fixed():
+    images = data.load("digits", quiet=True)
+    x, y = images.sample(90)
+    again, other = images.sample(90), images.sample(90, seed=1)
+    assert torch.equal(x, again[0]) and torch.equal(y, again[1]) and not torch.equal(x, other[0])
+    share = images.y_test.bincount() * 90 / len(images.y_test)
+    assert bool(((y.bincount() - share).abs() <= 1).all())
+    assert y[:20].bincount(minlength=10).count_nonzero() > 5, "the classes are mixed"
+    rows = {row.numpy().tobytes() for row in images.x_test}
+    assert {row.numpy().tobytes() for row in x} <= rows and len(x.unique(dim=0)) == 90
+    state = torch.get_rng_state()
+    small, all_of_them = images.sample(7)[1], images.sample(10_000)[1]
+    assert len(small.unique()) == 7, "seven images are of seven classes"
+    assert torch.equal(all_of_them.bincount(), images.y_test.bincount())
+    assert len(images.sample(600, part="train")[1]) == 600, "more than there are test images"
+    assert torch.equal(state, torch.get_rng_state())
+    for wrong in ({"n": 0}, {"n": 5, "part": "valid"}):
+        with pytest.raises(ValueError, match=r"no number of images|not one of"):
+            images.sample(**wrong)
+
+
 @pytest.mark.skipif(not data.available("mnist"), reason="MNIST is not on disk")
 def test_the_real_mnist(capsys):
     dataset = data.load("mnist")

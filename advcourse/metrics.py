@@ -10,6 +10,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from .attacks.contract import chunk_size, frozen, logits
+from .attacks.oracle import Oracle, behind, part_of
 
 
 def norms(delta):
@@ -45,7 +46,7 @@ class Report:
     l2: float
     linf: float
     seconds: float  # the attack alone
-    queries: float  # forward passes of the attack, per image
+    queries: float  # per image: an Oracle's own count, else forward passes of the attack
 
     def as_dict(self):
         """Return the numbers as a plain dict, for a table."""
@@ -63,6 +64,8 @@ def evaluate(model, x, y, attack=None, *, target=None, batch_size=None, progress
 
     attack: (model, x, y) -> x_adv, for example `functools.partial(fgsm, eps=0.1)`; None measures
     the clean images. target: int64 [N], passed on to the attack; success then means the target.
+    model: may be an attacks.Oracle; the attack gets it, and `queries` are what it counted meanwhile;
+    what is said of the images comes from the model behind it, and costs no query.
     Raises ValueError where x is empty or lengths differ.
     """
     if not len(x) or len(x) != len(y):
@@ -77,12 +80,14 @@ def evaluate(model, x, y, attack=None, *, target=None, batch_size=None, progress
         part = slice(i, i + batch_size)
         goal = {} if target is None else {"target": target[part]}
         begun = time.perf_counter()
-        with _counting(model) as count:
-            x_adv = attack(model, x[part], y[part], **goal) if attack else x[part]
+        asked = part_of(model, i, min(i + batch_size, len(x)))
+        with _counting(asked) as count:
+            x_adv = attack(asked, x[part], y[part], **goal) if attack else x[part]
         seconds, queries = seconds + time.perf_counter() - begun, queries + count[0]
-        with torch.no_grad(), frozen(model):
-            clean = logits(model, x[part])
-            z = logits(model, x_adv) if attack else clean
+        judge = behind(model)
+        with torch.no_grad(), frozen(judge):
+            clean = logits(judge, x[part])
+            z = logits(judge, x_adv) if attack else clean
         top = z.topk(min(5, z.shape[1]), dim=1).indices == y[part, None]
         confidence = z.softmax(1).amax(1)
         sums.append(torch.stack([top[:, 0].float(), top.any(1).float(), confidence], 1))
@@ -108,7 +113,9 @@ def wilson(count, n, level=0.95):
     one to take. Raises ValueError unless 0 <= count <= n and n >= 1.
     """
     if not (n >= 1 and 0 <= count <= n):
-        raise ValueError(f"count, n: {count} of {n} is no share; pass 0 <= count <= n, n at least 1")
+        raise ValueError(
+            f"count, n: {count} of {n} is no share; pass 0 <= count <= n, n at least 1"
+        )
     z = NormalDist().inv_cdf((1 + level) / 2)
     middle = (count + z * z / 2) / (n + z * z)
     half = z / (n + z * z) * (count * (n - count) / n + z * z / 4) ** 0.5
@@ -164,8 +171,13 @@ def outcomes(system, x, y, batch_size=None):
 
 @contextmanager
 def _counting(model):
-    """Count the examples that pass through `model`, in a list of one number."""
+    """Count the examples that pass through `model`, in a list of one number; an Oracle has its own."""
     count = [0]
+    if isinstance(model, Oracle):
+        before = int(model.queries.sum())
+        yield count
+        count[0] = int(model.queries.sum()) - before
+        return
     if not isinstance(model, nn.Module):
         yield count
         return

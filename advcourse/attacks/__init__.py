@@ -8,40 +8,66 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .adaptive import BPDA, EOT, Rescaled
+from .advgan import Generator, train_generator
 from .carlini_wagner import carlini_wagner
 from .contract import attack
 from .ddn import ddn
 from .deepfool import deepfool
+from .expectation import eot_pgd
 from .fgsm import fgsm, gradient_ascent
 from .generate import generate
+from .hop_skip_jump import hop_skip_jump
 from .joint import joint
 from .jsma import jsma
 from .noise import gaussian_noise, negative, uniform_noise
+from .oracle import BudgetSpent, Oracle, Trace, ask, ask_labels, behind
+from .patch import patch
 from .pgd import bim, pgd
 from .projection import project
+from .square import square
+from .sticker import Patch
+from .substitute import Round, jacobian_augment, train_substitute
+from .universal import universal
 
 __all__ = [
     "ATTACKS",
     "BPDA",
     "EOT",
     "Attack",
+    "BudgetSpent",
+    "Generator",
+    "Oracle",
+    "Patch",
     "Rescaled",
+    "Round",
+    "Trace",
+    "ask",
+    "ask_labels",
     "attack",
+    "behind",
     "bim",
     "carlini_wagner",
     "ddn",
     "deepfool",
+    "eot_pgd",
     "fgsm",
     "gaussian_noise",
     "generate",
     "get",
     "gradient_ascent",
+    "hop_skip_jump",
+    "jacobian_augment",
     "joint",
     "jsma",
     "negative",
+    "patch",
     "pgd",
     "project",
+    "square",
+    "train_generator",
+    "train_substitute",
     "uniform_noise",
+    "universal",
 ]
 
 
@@ -50,7 +76,8 @@ class Attack:
     """A row of the table.
 
     strength: the argument that a strength slider sets (None where there is nothing to set), and
-    `strongest`, where that slider ends; `iterates`: whether the attack takes `steps`.
+    `strongest`, where that slider ends; `iterates`: whether the attack takes
+    `steps` or `queries`.
     """
 
     name: str
@@ -89,6 +116,8 @@ ATTACKS = (
     Attack("ddn", ddn, "both", "white box", "least l2", 7, iterates=True),
     Attack("generate", generate, "both", "white box", "none", 7, "weight", 0.1, True),
     Attack("jsma", jsma, "both", "white box", "least l0", 8, "gamma", 0.2, True),
+    Attack("square", square, "both", "black box", "linf", 9, "eps", iterates=True),
+    Attack("hop_skip_jump", hop_skip_jump, "both", "black box", "least l2", 9, iterates=True),
 )
 
 

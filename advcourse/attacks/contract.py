@@ -7,13 +7,13 @@ import functools
 import inspect
 import itertools
 import math
-from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .inputs import check_inputs, check_model, check_options, logits
+from .inputs import check_inputs, check_model, check_options, frozen, logits
+from .oracle import behind, part_of
 
 # A convolutional network on a CPU costs up to 3 times more per image in batches of 1,000 than of
 # 250, because its activations no longer fit what the allocator keeps. Without convolutions the
@@ -23,8 +23,14 @@ CHUNK, DENSE_CHUNK, GPU_CHUNK = 250, 1000, 2048
 SUCCESS = 1e9
 
 
-def attack(function):
-    """Wrap `function` so that it keeps the contract; its signature and docstring stay visible."""
+def attack(function=None, *, labels=False):
+    """Wrap `function` so that it keeps the contract; its signature and docstring stay visible.
+
+    labels: whether it is content with a model that answers with labels, int64 [N]. An Oracle is not
+    asked by the checks, and learns which image of the whole batch each query is about.
+    """
+    if function is None:
+        return functools.partial(attack, labels=labels)
     options_known = inspect.signature(function).parameters
 
     @functools.wraps(function)
@@ -45,18 +51,18 @@ def attack(function):
         if on_step:  # counted here, so that an attack with restarts or rounds counts on
             on_step = counted(on_step)
         shared = {"bounds": bounds, "generator": generator, "on_step": on_step, **options}
-        with torch.inference_mode(False), torch.enable_grad(), frozen(model):
+        with torch.inference_mode(False), torch.enable_grad(), frozen(behind(model)):
             # Copies made in here can be differentiated, even where the caller's are for inference.
             x, y = x.detach().clone(), y.long().clone()
             target = target.long().clone() if target is not None else None
-            check_model(model, x, y, target)
+            check_model(behind(model), x, y, target, labels)
             targets = target.chunk(parts) if target is not None else [None] * parts
-            done = [
-                function(model, x_part, y_part, target=t_part, **shared).detach()
-                for x_part, y_part, t_part in zip(
-                    x.chunk(parts), y.chunk(parts), targets, strict=True
-                )
-            ]
+            pieces = zip(x.chunk(parts), y.chunk(parts), targets, strict=True)
+            done, start = [], 0
+            for x_part, y_part, t_part in pieces:
+                asked = part_of(model, start, start + len(x_part)) if parts > 1 else model
+                start += len(x_part)
+                done.append(function(asked, x_part, y_part, target=t_part, **shared).detach())
         return done[0] if len(done) == 1 else torch.cat(done)
 
     return guarded
@@ -77,23 +83,10 @@ def chunk_size(model, x):
     """Return how many examples of `x` to send through the model at once, by x's device."""
     if x.device.type != "cpu":
         return GPU_CHUNK
+    model = behind(model)
     layers = list(model.modules()) if isinstance(model, nn.Module) else []
     convolves = any(isinstance(m, nn.modules.conv._ConvNd) for m in layers)
     return DENSE_CHUNK if layers and not convolves else CHUNK
-
-
-@contextmanager
-def frozen(model):
-    """Hold `model` in eval mode; give every module its own mode back, even after an error."""
-    modes = [(m, m.training) for m in model.modules()] if isinstance(model, nn.Module) else []
-    try:
-        for module, training in modes:
-            if training:
-                module.training = False
-        yield model
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def input_gradient(model, x, loss):

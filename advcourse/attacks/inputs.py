@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -18,7 +19,7 @@ SIZES = (
     "initial_eps",
     "weight",
 )
-COUNTS = ("steps", "restarts", "candidates", "binary_search_steps")
+COUNTS = ("steps", "restarts", "candidates", "binary_search_steps", "queries", "directions")
 
 
 def check_inputs(x, y, target, bounds, generator):
@@ -62,15 +63,21 @@ def check_labels(name, labels, x):
         raise ValueError(f"{name}: on {labels.device}, x on {x.device}; move it with .to(x.device)")
 
 
-def check_model(model, x, y, target):
-    """Probe the model with one example: right shape, right device, enough classes for the labels."""
+def check_model(model, x, y, target, may_label=False):
+    """Probe the model with one example: right shape, right device, enough classes for the labels.
+
+    may_label: whether a model may answer with labels, int64 [N], instead; it hides its classes.
+    """
     if not len(x):
         return
     weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     if weight is not None and weight.device != x.device:
         raise ValueError(f"x: on {x.device}, the model on {weight.device}; move x with .to(...)")
     with torch.no_grad():
-        classes = logits(unheard(model), x[:1].detach()).shape[1]
+        z = unheard(model)(x[:1].detach())
+    if may_label and isinstance(z, torch.Tensor) and z.dtype == torch.int64 and z.shape == (1,):
+        return
+    classes = logits(lambda x: z, x[:1]).shape[1]
     for name, labels in (("y", y), ("target", target)):
         if labels is not None and not 0 <= labels.min() <= labels.max() < classes:
             raise ValueError(
@@ -82,6 +89,20 @@ def check_model(model, x, y, target):
 def unheard(model):
     """Return the model without its hooks: who counts queries there counts the attack's, no check's."""
     return model.forward if isinstance(model, nn.Module) else model
+
+
+@contextmanager
+def frozen(model):
+    """Hold `model` in eval mode; give every module its own mode back, even after an error."""
+    modes = [(m, m.training) for m in model.modules()] if isinstance(model, nn.Module) else []
+    try:
+        for module, training in modes:
+            if training:
+                module.training = False
+        yield model
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def check_options(options, known):

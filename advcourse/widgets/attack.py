@@ -1,6 +1,7 @@
 """The attack explorer: any attack of the table on any picture, by its strength and iterations."""
 
 import functools
+import inspect
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -122,7 +123,10 @@ class AttackExplorer(Explorer):
         row, part = self.rows[name], slice(image, image + 1)
         x, y = self.x[part], self.y[part]
         options = {row.strength: strength} if row.strength else {}
-        options |= {"steps": self.steps} if row.iterates else {}
+        takes_steps = (
+            "steps" in inspect.signature(row.function).parameters
+        )  # else it counts queries
+        options |= {"steps": self.steps} if takes_steps else {}
         options |= self.options.get(name, {})
         aim = torch.full_like(y, target) if target >= 0 else None
         path = [x]

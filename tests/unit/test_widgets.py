@@ -4,6 +4,7 @@ import asyncio
 import base64
 import functools
 import html
+import inspect
 import io
 import itertools
 import json
@@ -29,6 +30,8 @@ STEPS = 4
 OPTIONS = {
     "carlini_wagner": {"steps": 15, "binary_search_steps": 3, "box": "clip", "initial_c": 0.3},
     "jsma": {"steps": None},
+    "square": {"queries": 30},
+    "hop_skip_jump": {"queries": 60, "candidates": 6, "directions": 8},
 }
 NASTY = """a "quote" & <b>tag</b> </template><script>x</script> it's\nnew"""
 
@@ -76,7 +79,8 @@ def test_every_attack_everywhere(name):
         strength.value, step.value, shown.controls["image"].value = s, i, image
         part, path = slice(image, image + 1), []
         options = {row.strength: strength.value} if row.strength else {}
-        options |= {"steps": STEPS} if row.iterates else {}
+        takes_steps = "steps" in inspect.signature(row.function).parameters
+        options |= {"steps": STEPS} if takes_steps else {}
         options |= {"generator": torch.Generator().manual_seed(0)} | OPTIONS.get(name, {})
         result = row.function(
             victim(), x[part], y[part], on_step=lambda _, a, to=path: to.append(a), **options

@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "--dataset",
         action="append",
         dest="datasets",
-        choices=["mnist", "digits", "fashion"],
+        choices=["mnist", "digits", "fashion", "signs"],
         help="only for this data set (repeatable)",
     )
     train.add_argument("--variant", help="standard, pgd, ... (default: all)")

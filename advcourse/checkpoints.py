@@ -62,7 +62,7 @@ def main(names=(), datasets=(), force=False, listing=False, variant=None):
     if variant not in (None, *variants):
         print(f"no variant {variant!r}; there are {', '.join(variants)}")
         return 2
-    sets = datasets or [n for n in ("mnist", "digits") if n == "digits" or data.available(n)]
+    sets = datasets or [n for n in ("mnist", "digits", "signs") if data.available(n)]
     wanted = [
         r
         for name in sets

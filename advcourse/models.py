@@ -83,6 +83,23 @@ def generator():
     )
 
 
+def perturber():
+    """Build the net that draws perturbations (lecture 09): N x 1 x 28 x 28 -> the same, in [-1, 1].
+
+    Without the normalization it learns next to nothing: the tanh saturates early.
+    """
+    layers = []
+    for convolution in (
+        nn.Conv2d(1, 24, 4, stride=2, padding=1),
+        nn.Conv2d(24, 48, 4, stride=2, padding=1),
+        nn.Conv2d(48, 48, 3, padding=1),
+        nn.Conv2d(48, 48, 3, padding=1),
+        nn.ConvTranspose2d(48, 24, 4, stride=2, padding=1),
+    ):
+        layers += [convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU()]
+    return nn.Sequential(*layers, nn.ConvTranspose2d(24, 1, 4, stride=2, padding=1), nn.Tanh())
+
+
 def tiny():
     """Build the net of the semidefinite certificate (lecture 16): 49 pooled pixels, 16 units."""
     return nn.Sequential(
@@ -90,8 +107,25 @@ def tiny():
     )
 
 
+def signnet():
+    """Build the net of the road signs (lecture 10), 52,000 weights: N x 3 x 48 x 48 -> N x 10."""
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 5, stride=2, padding=2),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(1152, 32),
+        nn.ReLU(),
+        nn.Linear(32, 10),
+    )
+
+
 ARCHITECTURES = {
-    f.__name__: f for f in (lenet5, lenet5x16, mlp, shallow, mlp20, cnn, tiny, generator)
+    f.__name__: f
+    for f in (lenet5, lenet5x16, mlp, shallow, mlp20, cnn, tiny, generator, perturber, signnet)
 }
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from . import attacks, defenses
+import torch
+
+from . import attacks, defenses, models
 
 # The ball of the literature's MNIST networks, in pixel units. The digits' strokes are gray, and hardly
 # a network can be right at .3.
@@ -56,7 +58,7 @@ STANDARD = {
         "digits": {"epochs": 60, "batch_size": 32, "learning_rate": 3e-3},
     },
 }
-SHARES = {("mlp20", "mnist"): 0.1, ("generator", "mnist"): 1 / 3}
+SHARES = {("mlp20", "mnist"): 0.1, ("generator", "mnist"): 1 / 3, ("perturber", "mnist"): 1 / 6}
 # MNIST has 60,000 images an epoch, the digits 1,347: the epochs make up for it.
 LONG = {"mnist": {"epochs": 15}, "digits": {"epochs": 80, "batch_size": 32}}
 SHORT = {"mnist": {"epochs": 8}, "digits": {"epochs": 60, "batch_size": 32}}
@@ -69,15 +71,20 @@ MIDDLE = {
     "digits": {"epochs": 80, "batch_size": 32, "learning_rate": 2e-3},
 }
 DRAWING = {"mnist": {"epochs": 8}, "digits": {"epochs": 60}}
+PERTURBING = {"mnist": {"epochs": 4}, "digits": {"epochs": 20}}
+# The signs are in color and have a network of their own (lecture 10).
+SIGNS = {"epochs": 60, "batch_size": 32}
 
 
 def recipes(dataset):
     """Return the recipes for `dataset`; Fashion-MNIST takes MNIST's settings."""
+    if dataset == "signs":
+        return [Recipe("signnet", "signs", fit=SIGNS)]
     like = "digits" if dataset == "digits" else "mnist"
     plain = {(name, "standard"): (fits, {}) for name, fits in STANDARD.items()}
     return [
         Recipe(name, dataset, variant, SHARES.get((name, like), 1.0), **_with(fits[like], extra))
-        for (name, variant), (fits, extra) in {**plain, **_defended(EPS[like])}.items()
+        for (name, variant), (fits, extra) in {**plain, **_defended(EPS[like], dataset)}.items()
     ]
 
 
@@ -87,7 +94,7 @@ def _with(fit, extra):
     return {"fit": fit | {k: v for k, v in extra.items() if k not in fields}, **fields}
 
 
-def _defended(eps):
+def _defended(eps, dataset):
     """Return {(architecture, variant): (epochs and the like by data set, the defense)}."""
     return {
         ("lenet5", "pgd"): (
@@ -110,4 +117,17 @@ def _defended(eps):
         ("mlp", "l1l2"): (STANDARD["mlp"], {"penalty": defenses.weights(1e-4, 1e-4)}),
         ("tiny", "l1l2"): (STANDARD["tiny"], {"penalty": defenses.weights(l2=1e-3)}),
         ("generator", "standard"): (DRAWING, {"maker": defenses.fit_gan}),
+        ("perturber", "standard"): (PERTURBING, {"maker": _against_lenet5(dataset, eps)}),
     }
+
+
+def _against_lenet5(dataset, eps):
+    """Return the maker of the generator of lecture 09: it needs its victim, trained before."""
+
+    def maker(network, x, **fit):
+        victim = models.load("lenet5", dataset).to(x.device)
+        with torch.no_grad():  # away from what the victim says, which needs no labels
+            y = torch.cat([victim(part).argmax(1) for part in x.split(1000)])
+        return attacks.train_generator(victim, x, y, eps, network=network, **fit).losses
+
+    return maker

@@ -13,8 +13,9 @@ import torch.nn.functional as F
 
 from .downloads import FOLDERS, DataError, download, flaws, import_torchvision
 
-NAMES = ("auto", "mnist", "digits", "fashion")
+NAMES = ("auto", "mnist", "digits", "fashion", "signs")
 TITLES = {"mnist": "MNIST", "fashion": "Fashion-MNIST", "digits": "UCI digits (embedded)"}
+TITLES["signs"] = "Road signs"
 
 _failures: dict[tuple[str, Path], str] = {}  # so that "auto" waits for an absent network once
 
@@ -72,6 +73,10 @@ def load(name: str = "auto", root: str | Path | None = None, *, quiet: bool = Fa
     folder, shown = where(root)
     if name == "digits":
         dataset, origin = _digits(), "from scikit-learn"
+    elif name == "signs":
+        from . import signs  # which draws its pictures, and needs this module for it
+
+        dataset, origin = signs.load(), "48 x 48 in color, drawn by the course (advcourse.signs)"
     elif name != "auto":
         dataset, origin = _from_idx(name, folder, shown), f"from {shown}"
     else:
@@ -88,7 +93,7 @@ def load(name: str = "auto", root: str | Path | None = None, *, quiet: bool = Fa
 def available(name: str, root: str | Path | None = None) -> bool:
     """Tell whether a data set is complete and sound on disk; downloads nothing."""
     name, _ = _resolve(name)
-    return name in ("auto", "digits") or not flaws(name, where(root)[0])
+    return name in ("auto", "digits", "signs") or not flaws(name, where(root)[0])
 
 
 def where(root: str | Path | None = None) -> tuple[Path, str]:
@@ -112,8 +117,9 @@ def _resolve(name: str) -> tuple[str, str]:
     source, why = "name", ""
     if name == "auto" and (wish := os.environ.get("ADVCOURSE_DATASET")):
         name, source, why = wish, "ADVCOURSE_DATASET", " (chosen by ADVCOURSE_DATASET)"
-    if name not in NAMES:
-        raise ValueError(f"{source} is {name!r}; it must be one of {', '.join(NAMES)}")
+    allowed = NAMES if not why else [n for n in NAMES if n != "signs"]  # no notebook's digits
+    if name not in allowed:
+        raise ValueError(f"{source} is {name!r}; it must be one of {', '.join(allowed)}")
     return name, why
 
 
@@ -174,3 +180,7 @@ def _ensure(name: str, folder: Path, shown: str, remember: bool) -> None:
             failure = text.splitlines()[0].rstrip(":")
     _failures[name, folder] = failure
     raise DataError(f"{reason} and cannot be downloaded: {failure}", mend)
+
+
+from .corpora import Messages, load_messages  # noqa: E402, F401  (they need `where`)
+from .graphs import Graph, load_graph  # noqa: E402, F401

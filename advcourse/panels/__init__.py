@@ -6,32 +6,49 @@ from .certificates import box_panel, vote_panel
 from .cost import cost_panel
 from .detector import detector_panel
 from .gallery import gallery_panel
+from .graph import graph_panel, neighborhood
 from .hyperplanes import hyperplane_panel
 from .panel import NORM_NAMES, Panel
 from .path import path_panel
+from .physical import sign_panel
 from .plane import poison_panel, step_panel
+from .poison import backdoor_panel, component_figure, flip_figure, moments_panel
+from .queries import queries_panel
 from .robust import boundary_panel, minimal_panel, versus_panel
 from .saliency import saliency_panel
+from .spam import count_plane, spam_panel, victims, weight_bars
 from .transforms import transform_panel
 
 __all__ = [
     "NORM_NAMES",
     "Panel",
     "attack_panel",
+    "backdoor_panel",
     "ball_panel",
     "boundary_panel",
     "box_panel",
+    "component_figure",
     "cost_panel",
+    "count_plane",
     "detector_panel",
+    "flip_figure",
     "gallery_panel",
+    "graph_panel",
     "hyperplane_panel",
     "minimal_panel",
+    "moments_panel",
+    "neighborhood",
     "path_panel",
     "poison_panel",
     "projection_panel",
+    "queries_panel",
     "saliency_panel",
+    "sign_panel",
+    "spam_panel",
     "step_panel",
     "transform_panel",
     "versus_panel",
+    "victims",
     "vote_panel",
+    "weight_bars",
 ]

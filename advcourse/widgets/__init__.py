@@ -3,6 +3,8 @@
 from .attack import LABELS, AttackExplorer
 from .explorer import Explorer, explore, menu, slider, twin
 from .saliency import SaliencyExplorer
+from .spam import SpamGame
+from .spam_page import SpamPage
 from .taxonomy import TaxonomyExplorer
 
 __all__ = [
@@ -10,6 +12,8 @@ __all__ = [
     "AttackExplorer",
     "Explorer",
     "SaliencyExplorer",
+    "SpamGame",
+    "SpamPage",
     "TaxonomyExplorer",
     "explore",
     "menu",

@@ -12,7 +12,7 @@ PHASES = {
 AIMS = ("untargeted", "targeted")
 KNOWLEDGE = {
     "white box": "weights and gradients",
-    "gray box": "trains on the model once, then attacks without it",
+    "gray box": "a part of it: once but no longer, or some of the pieces",
     "black box": "sees answers at most",
 }
 VICTIMS = ("SVM", "naive Bayes", "MLP", "CNN", "GCN", "RNN")
@@ -20,7 +20,10 @@ VICTIMS = ("SVM", "naive Bayes", "MLP", "CNN", "GCN", "RNN")
 
 @dataclass(frozen=True)
 class Place:
-    """Where an attack stands in the taxonomy, and which lecture runs it."""
+    """Where an attack stands in the taxonomy, and which lecture runs it.
+
+    call: the name that the code of that lecture calls; a test looks for it there.
+    """
 
     name: str
     lecture: int
@@ -30,37 +33,58 @@ class Place:
     victims: tuple[str, ...]
     budget: str
     source: str
+    call: str
 
 
-ANY, NETS, IMAGES = AIMS, ("MLP", "CNN"), ("SVM", "MLP", "CNN")
-WHITE, BLACK = ("white box",), ("black box",)
-PLACES = (
-    Place("noise", 3, "evasion", AIMS[:1], BLACK, IMAGES, "linf or std", "folklore"),
-    Place("negative image", 3, "evasion", AIMS[:1], BLACK, NETS, "none", "Hosseini 2017"),
-    Place("FGSM", 4, "evasion", ANY, WHITE, IMAGES, "linf", "Goodfellow 2015"),
-    Place("gradient ascent", 4, "evasion", ANY, WHITE, NETS, "none", "folklore"),
-    Place("BIM", 5, "evasion", ANY, WHITE, NETS, "linf", "Kurakin 2017"),
-    Place("PGD", 5, "evasion", ANY, WHITE, NETS, "linf, l2, l1", "Madry 2018"),
-    Place("DeepFool", 6, "evasion", AIMS[:1], WHITE, IMAGES, "least l2", "Moosavi-Dezfooli 2016"),
-    Place("Carlini-Wagner", 7, "evasion", ANY, WHITE, NETS, "least l2", "Carlini 2017"),
-    Place("DDN", 7, "evasion", ANY, WHITE, NETS, "least l2", "Rony 2019"),
-    Place("generation from noise", 7, "evasion", AIMS[1:], WHITE, NETS, "none", "Singh 2020"),
-    Place("JSMA", 8, "evasion", AIMS[1:], WHITE, NETS, "l0", "Papernot 2016"),
-    Place("transfer", 9, "evasion", ANY, BLACK, IMAGES, "linf", "Papernot 2017"),
-    Place("Square", 9, "evasion", ANY, BLACK, NETS, "linf, queries", "Andriushchenko 2020"),
-    Place("HopSkipJump", 9, "evasion", ANY, BLACK, NETS, "least l2, queries", "Chen 2020"),
-    Place("AdvGAN", 9, "evasion", ANY, ("gray box",), NETS, "linf", "Xiao 2018"),
-    Place("universal", 10, "evasion", AIMS[:1], WHITE, NETS, "linf", "Moosavi-Dezfooli 2017"),
-    Place("patch", 10, "evasion", AIMS[1:], WHITE, ("CNN",), "l0, in one place", "Brown 2017"),
-    Place("inserted points", 11, "poisoning", ANY, WHITE, IMAGES, "share", "Biggio 2012"),
-    Place("label flips", 11, "poisoning", ANY, BLACK, IMAGES, "share", "Barreno 2006"),
-    Place("backdoor", 11, "poisoning", AIMS[1:], BLACK, NETS, "share", "Gu 2017"),
-    Place(
-        "good words", 12, "evasion", AIMS[:1], BLACK, ("naive Bayes", "SVM"), "words", "Lowd 2005"
-    ),
-    Place("word swaps", 12, "evasion", AIMS[:1], WHITE, ("RNN",), "words", "Papernot 2016"),
-    Place("neighbors", 12, "evasion", AIMS[:1], WHITE, ("GCN",), "edges", "Zugner 2018"),
-)
+# One attack a line; "any" stands for both aims. What `call` names, the lecture's code calls.
+TABLE = """
+name | lecture | phase | aim | knowledge | victims | budget | source | call
+noise | 3 | evasion | untargeted | black | SVM, MLP, CNN | linf or std | folklore | uniform_noise
+negative image | 3 | evasion | untargeted | black | MLP, CNN | none | Hosseini 2017 | negative
+FGSM | 4 | evasion | any | white | SVM, MLP, CNN | linf | Goodfellow 2015 | fgsm
+gradient ascent | 4 | evasion | any | white | MLP, CNN | none | folklore | gradient_ascent
+BIM | 5 | evasion | any | white | MLP, CNN | linf | Kurakin 2017 | bim
+PGD | 5 | evasion | any | white | MLP, CNN | linf, l2, l1 | Madry 2018 | pgd
+DeepFool | 6 | evasion | untargeted | white | SVM, MLP, CNN | least l2 | Moosavi 2016 | deepfool
+Carlini-Wagner | 7 | evasion | any | white | MLP, CNN | least l2 | Carlini 2017 | carlini_wagner
+DDN | 7 | evasion | any | white | MLP, CNN | least l2 | Rony 2019 | ddn
+generation from noise | 7 | evasion | targeted | white | MLP, CNN | none | Singh 2020 | generate
+JSMA | 8 | evasion | targeted | white | MLP, CNN | l0 | Papernot 2016 | jsma
+transfer | 9 | evasion | any | black | SVM, naive Bayes, MLP, CNN | linf | Szegedy 2014 | transfer
+substitute | 9 | evasion | any | black | MLP, CNN | linf, queries | Papernot 2017 | train_substitute
+Square | 9 | evasion | any | black | MLP, CNN | linf or l2, queries | Andriushchenko 2020 | square
+HopSkipJump | 9 | evasion | any | black | MLP, CNN | least l2, queries | Chen 2020 | hop_skip_jump
+AdvGAN | 9 | evasion | any | gray | MLP, CNN | linf | Xiao 2018 | Generator
+universal | 10 | evasion | any | white | MLP, CNN | linf, one for all | Moosavi 2017 | universal
+patch | 10 | evasion | any | white | CNN | a place, in any color | Brown 2017 | patch
+printed picture | 10 | evasion | any | white | CNN | linf | Athalye 2018 | eot_pgd
+stickers on a sign | 10 | evasion | any | white | CNN | a mask | Eykholt 2018 | eot_pgd
+label flips | 11 | poisoning | untargeted | black | SVM, MLP, CNN | share | Biggio 2011 | flip_labels
+inserted points | 11 | poisoning | untargeted | black | SVM, MLP, CNN | share | Barreno 2006 | insert
+modified points | 11 | poisoning | untargeted | white | MLP, CNN | share | Barreno 2006 | modify
+points by the gradient | 11 | poisoning | any | white | SVM | share | Biggio 2012 | bilevel
+backdoor | 11 | poisoning | targeted | black | MLP, CNN | share, trigger | Gu 2017 | backdoor
+clean labels | 11 | poisoning | targeted | gray | MLP, CNN | share, trigger | Turner 2019 | clean_label
+good words | 12 | evasion | untargeted | white | naive Bayes, SVM | words | Dalvi 2004 | greedy
+common words | 12 | evasion | untargeted | black | naive Bayes, SVM | words | Lowd 2005 | frequent_words
+SVM evasion | 12 | evasion | untargeted | white | SVM | l2 | Biggio 2013 | svm
+word swaps | 12 | evasion | untargeted | white | RNN | words | Ebrahimi 2018 | swap_words
+misspelling | 12 | evasion | untargeted | black | RNN | words, queries | Gao 2018 | misspell
+edges | 12 | evasion | untargeted | gray | GCN | edges | Zügner 2018 | nettack
+edges, then trained | 12 | poisoning | untargeted | gray | GCN | edges | Zügner 2018 | nettack
+"""
+
+
+def _place(line):
+    """Return the `Place` that a line of the table describes."""
+    name, lecture, phase, aim, box, victims, *rest = (field.strip() for field in line.split("|"))
+    aims = AIMS if aim == "any" else (aim,)
+    return Place(
+        name, int(lecture), phase, aims, (f"{box} box",), tuple(victims.split(", ")), *rest
+    )
+
+
+PLACES = tuple(map(_place, TABLE.strip().splitlines()[1:]))
 
 
 def lectures():

@@ -35,7 +35,9 @@ class Dataset:
     def counts(self) -> str:
         return f"{len(self.y_train):,} training and {len(self.y_test):,} test images"
 
-    def sample(self, n: int, seed: int = 0, part: str = "test") -> tuple[torch.Tensor, torch.Tensor]:
+    def sample(
+        self, n: int, seed: int = 0, part: str = "test"
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return x [n, 1, 28, 28] and y [n], drawn at random; all images where there are fewer.
 
         Every class has its share of the whole part, to within one image. Fair where the first n are

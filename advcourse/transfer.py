@@ -69,5 +69,5 @@ def right(model, x, y):
 
 
 def wrong(model, x, y):
-    """Return a mask [N], on the CPU: which of x [N, ...] the model, in eval mode, does not read as y."""
+    """Return the opposite of `right`: which of x [N, ...] the model does not read as y [N]."""
     return ~right(model, x, y)

@@ -21,11 +21,12 @@ class Twin:
     """Frames of `render(**values) -> (WebP bytes, caption)` over all combinations of `axes`.
 
     axes: {argument: list of values} for a slider, or {argument: {label: value}} for a menu. Equal
-    frames are stored once. named: what a slider is called, where that is not its argument.
+    frames are stored once. named: what a slider is called, where that is not its argument. It opens
+    at each first value, where nothing has happened yet; start: {argument: another value}.
     """
 
-    def __init__(self, render, label, axes, named=None):
-        self.label, self.named = label, NAMES | (named or {})
+    def __init__(self, render, label, axes, named=None, start=None):
+        self.label, self.named, self.start = label, NAMES | (named or {}), start or {}
         self.names = list(axes)
         self.menus = [isinstance(v, dict) for v in axes.values()]
         self.axes = [
@@ -58,7 +59,7 @@ class Twin:
         }
         controls, start = [], 0
         for name, axis, menu in zip(self.names, self.axes, self.menus, strict=True):
-            at = 0 if menu else len(axis) // 2
+            at = list(axis.values()).index(self.start[name]) if name in self.start else 0
             start = start * len(axis) + at
             if len(axis) > 1:
                 controls.append(self._control(self.named.get(name, name), list(axis), at, menu))

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [latency|attacks|defenses]`: run one benchmark or all, and print their tables.
+"""`python -m benchmarks [NAME]`: run one benchmark or all, and print their tables.
 
 What follows the name are the benchmark's own options, as in `python -m benchmarks attacks --quick`.
 """
@@ -6,7 +6,7 @@ What follows the name are the benchmark's own options, as in `python -m benchmar
 import importlib
 import sys
 
-NAMES = ("latency", "attacks", "defenses")
+NAMES = ("latency", "attacks", "defenses", "shared_changes", "beyond", "black_box")
 
 if __name__ == "__main__":
     chosen = NAMES

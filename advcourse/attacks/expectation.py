@@ -42,7 +42,7 @@ def eot_pgd(
     size = size_of_step(step_size, eps, steps, "linf")
     free = allowed(mask, x)
     ball = Ball(x, eps, "linf", bounds)
-    ball.low, ball.high = ball.low, ball.high
+    ball.low, ball.high = torch.where(free, ball.low, x), torch.where(free, ball.high, x)
     loss = goal_loss(*(None if c is None else c.repeat_interleave(samples) for c in (y, target)))
     x_adv = torch.clamp(ball.random_point(generator), ball.low, ball.high) if random_start else x
     for step in range(1, steps + 1):

@@ -5,9 +5,7 @@ import math
 import torch
 
 SMALLEST = 2  # degrees from here on follow the power law
-UNNOTICED = (
-    0.004  # of the likelihood ratio: below it 95 % of honest changes lie (chi-squared, 1 df)
-)
+UNNOTICED = 0.004  # of the likelihood ratio: 5 % of honest changes lie below it (chi-squared, 1 df)
 
 
 def degree_test(before, after):

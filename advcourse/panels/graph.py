@@ -159,8 +159,8 @@ def graph_panel(graph, node, flips, probabilities):
         added = sum(not joined for joined in was[:edges])
         told = "right" if read == label else "misread"
         return (
-            f"{edges} edges changed ({added} added, {edges - added} removed): read as "
-            f"{graph.classes[read]} with {probabilities[edges, read]:.0%}; its class is "
+            f"{edges} edge{'s' * (edges != 1)} changed ({added} added, {edges - added} removed): "
+            f"read as {graph.classes[read]} with {probabilities[edges, read]:.0%}; its class is "
             f"{graph.classes[label]}: {told}."
         )
 

@@ -28,7 +28,7 @@ def queries_panel(wins, near, path, floor, most):
         each.set_xticks(ticks := [0, *(t for t in (10, 100, 1000) if t <= most)], map(str, ticks))
         each.grid(alpha=0.25)
         edges.append(each.axvline(0, color=plots.INK, linewidth=1.5, linestyle=":"))
-    ax.set(ylim=(-0.03, 1.03), ylabel="images fooled")
+    ax.set(ylim=(-0.03, 1.45), yticks=[0, 0.25, 0.5, 0.75, 1], ylabel="images fooled")
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     top = max(float(np.nanmax(finite(d))) for _, d in near.values())
     side.set(ylim=(0, 1.08 * top), ylabel="median distance (l2)")

@@ -141,9 +141,10 @@ def explore(panel, label, **controls):
     return Explorer(panel.draw, controls, label)
 
 
-def twin(panel, label, named=None, **axes):
+def twin(panel, label, named=None, start=None, **axes):
     """Return the kernel-free twin of `explore(panel, ...)`: {argument: values} along each slider.
 
-    named: {argument: what its slider is called}.
+    named: {argument: what its slider is called}; start: {argument: the value at which it opens},
+    where that is not the first.
     """
-    return twins.Twin(panel.frame, label, axes, named)
+    return twins.Twin(panel.frame, label, axes, named, start)

@@ -154,7 +154,7 @@ def _detail(x):
 @pytest.mark.parametrize("angle", [20, 45, 60])
 def test_perspective_in_closed_form(angle):
     """Where the two vertical edges of a square sign appear, by the pinhole's similar triangles."""
-    side, distance = 200, 5.0
+    side, distance = 200, 10.0
     seen = physical.camera(torch.ones(1, 1, side, side), distance, angle, background=0.0)[0, 0]
     fill, half = physical.camera.__globals__["FILL"], physical.camera.__globals__["SIGN"] / 2
     d, a = distance / half, math.radians(angle)
@@ -162,8 +162,9 @@ def test_perspective_in_closed_form(angle):
     lit = (seen[side // 2] > 0.5).nonzero()[:, 0]
     found = [(lit[0].item()) * 2 / side - 1, (lit[-1].item() + 1) * 2 / side - 1]
     assert found == pytest.approx(edges, abs=0.02)
-    left, right = (seen[:, int((e * 0.97 + 1) / 2 * side)].sum().item() for e in edges)
-    assert left > right, "from the right, the left edge of the plane is the nearer one"
+    tall = [seen[:, int((0.9 * e + 1) / 2 * side)].sum().item() / side for e in edges]
+    wanted = [fill * d / (d + s * math.sin(a)) for s in (-0.9, 0.9)]
+    assert tall == pytest.approx(wanted, abs=0.025), "from the right, the left edge is nearer"
     mirrored = physical.camera(torch.ones(1, 1, side, side), distance, -angle, background=0.0)
     assert torch.allclose(mirrored[0, 0].flip(1), seen, atol=1e-4)
 

@@ -110,10 +110,10 @@ def ready(*names):
 
 def ask(answer, *args, unchanged=(), **kwargs):
     """Call the answer; turn its crash, or a change of its tensors `unchanged`, into a Mistake."""
-    before = [t.clone() for t in unchanged]
+    before, tracked = [t.clone() for t in unchanged], [t.requires_grad for t in unchanged]
     try:
         result = answer(*args, **kwargs)
-    except NotImplementedError:  # the stub's, or torch's: see `_judged`
+    except (Mistake, NotImplementedError):  # the latter is the stub's, or torch's: see `_judged`
         raise
     except Exception as problem:
         raise Mistake(f"it raised {type(problem).__name__}: {problem}") from None
@@ -121,6 +121,13 @@ def ask(answer, *args, unchanged=(), **kwargs):
         raise Mistake(
             "it changes its input in place; work on a copy (x.clone()), or use operations without "
             "a trailing underscore"
+        )
+    if [t.requires_grad for t in unchanged] != tracked:
+        for t, was in zip(unchanged, tracked, strict=True):
+            t.requires_grad_(was)
+        raise Mistake(
+            "it switches on requires_grad of the caller's x, and leaves it on; work on a copy, "
+            "x.clone()"
         )
     return result
 
@@ -150,8 +157,23 @@ def agree(answer, reference, cases, mistakes=(), *, tolerance=1e-5, expected="",
             if len(pairs) == len(got) and all(_near(g, w, tolerance) for g, w in pairs):
                 raise Mistake(f"{message}{f' (seen with {hint})' if hint else ''}")
         told = f"right at first, but not with {hint}" if hint else "not the expected values"
+        got = got if isinstance(wanted, tuple | list) else got[0]
         shown = "" if expected else f"; expected {brief(wanted)}, got {brief(got)}"
         raise Mistake(f"{told}{': ' if expected else ''}{expected}{shown}")
+
+
+def typed(answer, place, name):
+    """Return the answer, held to the dtype of its argument number `place`, which is `name`."""
+
+    def judged(*args):
+        got = answer(*args)
+        if isinstance(got, torch.Tensor) and got.dtype != args[place].dtype:
+            raise Mistake(
+                f"it returns {got.dtype} for {name} of {args[place].dtype}; keep the dtype"
+            )
+        return got
+
+    return judged
 
 
 def draws(answer, make, what="the result"):
@@ -186,6 +208,8 @@ def _all(value):
 def _alike(got, wanted, what, hint):
     """Return the parts of `got` if they have the types and shapes of `wanted`'s."""
     parts, seen = _all(wanted), _all(got)
+    if got is None and wanted is not None:
+        raise Mistake("it returns None; end the function with a return")
     if isinstance(wanted, tuple) and len(parts) != len(seen):
         raise Mistake(f"return {len(parts)} values, not {len(seen)}")
     if isinstance(wanted, list) and (not isinstance(got, list | tuple) or len(parts) != len(seen)):
@@ -239,6 +263,8 @@ def tensor(value, shape, what="the result"):
         raise Mistake("it returns None; end the function with a return")
     if not isinstance(value, torch.Tensor):
         raise Mistake(f"{what} is a {type(value).__name__}; return a torch tensor")
+    if value.layout != torch.strided:
+        raise Mistake(f"{what} is a sparse tensor; return a dense one, .to_dense()")
     if value.shape != shape:
         raise Mistake(f"{what} has shape {tuple(value.shape)}; it should be {tuple(shape)}")
     if value.requires_grad:

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from .core import Mistake, agree, exercise, generator, linear_victim
+from .core import Mistake, agree, exercise, generator, linear_victim, typed
 
 EPS = 0.15
 
@@ -34,6 +34,30 @@ def _scores(model):
     return ask
 
 
+class _Counted:
+    """Counts calls, so that an answer that asks more often than it may is found out."""
+
+    def __init__(self, ask):
+        self.ask, self.calls = ask, 0
+
+    def __call__(self, x):
+        self.calls += 1
+        return self.ask(x)
+
+
+def _asked_once(answer, place=0):
+    """Return the answer, held to asking once: argument number `place` is the victim."""
+
+    def counted(*args):
+        victim = _Counted(args[place])
+        got = answer(*args[:place], victim, *args[place + 1 :])
+        if victim.calls != 1:
+            raise Mistake(f"it asks {victim.calls} times; ask once, about the whole batch")
+        return got
+
+    return counted
+
+
 def _wide(seed, shape=(4, 3)):
     """Return a linear model and images of another shape, and their labels."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1], 4))
@@ -47,17 +71,28 @@ def _wide(seed, shape=(4, 3)):
 # --- the oracle
 
 
-def _oracle(model, n, budget, add="each", when="before", limit="above", counts_of="image"):
+def _oracle(
+    model, n, budget, add="each", when="before", limit="above", counts_of="image", held=True
+):
     """Return (ask, counts); the arguments after the third switch on the usual mistakes."""
     counts = torch.zeros(n, dtype=torch.int64)
 
     def ask(x, rows):
         new = torch.bincount(rows, minlength=n)
-        new = {"each": new, "once": new.clamp(max=1), "all": torch.ones_like(new)}[add]
+        new = {"each": new, "once": new.clamp(max=1), "all": torch.ones_like(new), "none": 0 * new}[
+            add
+        ]
         after = counts + new
         seen = after if counts_of == "image" else after.sum()[None]
         if counts_of == "new":
             seen = counts[rows]
+        if counts_of == "singly":
+            seen = counts[rows] + 1
+        if when == "partly":
+            for row in rows.tolist():
+                if counts[row] + 1 > budget:
+                    raise RuntimeError("the budget is spent")
+                counts[row] += 1
         over = seen > budget if limit == "above" else seen >= budget
         if when == "late":
             counts.add_(new)
@@ -68,12 +103,17 @@ def _oracle(model, n, budget, add="each", when="before", limit="above", counts_o
         with torch.no_grad():
             return model(x).argmax(1)
 
-    return ask, counts
+    return ask, counts if held else torch.zeros_like(counts)
 
 
 def _played(make, model, x, plan, budget):
     """Play a plan of queries; return labels, whether it was refused, and the counts, after each."""
-    ask, counts = make(model, 4, budget)
+    made = make(model, 4, budget)
+    if made is None:
+        raise Mistake("it returns None; end make_oracle with return ask, counts")
+    if not isinstance(made, tuple | list) or len(made) != 2:
+        raise Mistake("return two things: the function ask, and the tensor counts [n]")
+    ask, counts = made
     if not callable(ask) or not isinstance(counts, torch.Tensor):
         raise Mistake("return two things: the function ask, and the tensor counts [n]")
     if counts.dtype != torch.int64 or counts.shape != (4,):
@@ -83,8 +123,17 @@ def _played(make, model, x, plan, budget):
         rows = torch.tensor(rows)
         try:
             answer, refused = ask(x[: len(rows)], rows), False
-        except RuntimeError:
+        except RuntimeError as problem:
+            if not seen and budget >= len(rows) and len(rows.unique()) == len(rows):
+                raise Mistake(
+                    f"the first queries are refused, with RuntimeError: {problem}"
+                ) from None
             answer, refused = torch.full((len(rows),), -1), True
+        if answer is None:
+            raise Mistake(
+                "ask returns None; it returns the labels, and raises RuntimeError where the budget "
+                "is exceeded"
+            )
         if not refused and (not isinstance(answer, torch.Tensor) or answer.dtype != torch.int64):
             raise Mistake("ask should answer with labels, an int64 tensor: scores.argmax(1)")
         seen += [answer, torch.tensor(float(refused)), counts.clone().double()]
@@ -108,8 +157,12 @@ def make_oracle(answer):
         {
             "": ([[0, 1], [1, 3], [1, 0], [1, 2], [1], [2]], 2),
             "an image that is asked about twice in one call": ([[2, 2, 0], [2, 1], [1, 1, 3]], 2),
+            "an image that is asked about twice in one call, and may be once": (
+                [[0, 3], [3, 3], [0], [0], [3]],
+                2,
+            ),
             "a batch of one": ([[3], [3], [1]], 1),
-            "a call that only one of its images cannot pay": ([[0, 1], [0, 2], [2]], 1),
+            "a call that only one of its images cannot pay": ([[0, 1], [2, 0], [0, 2], [2]], 1),
         },
         {
             "it never refuses: raise RuntimeError where a count would exceed the budget": wrong(
@@ -128,10 +181,29 @@ def make_oracle(answer):
             "it looks at what was asked before, not at what this call would add": wrong(
                 counts_of="new"
             ),
+            "it looks at each query alone; an image that appears twice needs two": wrong(
+                counts_of="singly"
+            ),
+            "it counts query by query until one is refused; look at all of them first, then count": (
+                wrong(when="partly", add="none")
+            ),
+            "counts stays at 0: add to the tensor that you return, in place (counts.add_(new)); "
+            "counts = counts + new makes another one": wrong(held=False),
         },
         expected="the labels, the refusals or the counts are not the expected ones",
         what="what ask did",
     )
+    for mode in (True, False):
+        model.train(mode)
+        _played(answer, model, x, [[0, 1], [1, 3]], 2)
+        if model.training != mode:
+            raise Mistake("it switches the model's mode; leave the mode alone")
+    try:
+        _played(answer, lambda z: model(z), x, [[0, 1]], 2)
+    except AttributeError as problem:
+        raise Mistake(
+            f"model may be any function from images to scores; call it, and no more ({problem})"
+        ) from None
 
 
 # --- transfer
@@ -156,6 +228,12 @@ def _over_all(*args):
     y, source, target, source_adv, target_adv = args
     won = (source == y) & (target == y) & (source_adv != y) & (target_adv != y)
     return won.float().mean().item()
+
+
+def _target_below(*args):
+    y, source, target, source_adv, target_adv = args
+    fair = (source == y) & (source_adv != y)
+    return int((fair & (target == y) & (target_adv != y)).sum()) / max(int(fair.sum()), 1)
 
 
 def _readings(n, seed):
@@ -198,9 +276,21 @@ def transfer_rate(answer):
             ),
             "that is the share that does not transfer": lambda *a: _transfer(*a, of="kept"),
             "that is over every image, and no mask at all": lambda *a: _transfer(*a, need=""),
+            "that is a count; divide by the number of the pictures that count": lambda *a: (
+                61 * _over_all(*a)
+            ),
+            "that is in percent; return a number between 0 and 1": lambda *a: 100 * _transfer(*a),
+            "images that the target misreads without an attack are only in the denominator; leave "
+            "them out there, too": _target_below,
+            "no picture counts, and the answer should be 0.0": lambda *a: (
+                1.0 if (a[1] != a[0]).all() else _transfer(*a)
+            ),
         },
         what="the share",
     )
+    got = answer(*_readings(61, 3))
+    if not isinstance(got, float):
+        raise Mistake(f"it returns a {type(got).__name__}; return a Python float (.item())")
 
 
 # --- Jacobian augmentation
@@ -243,9 +333,16 @@ def augment(answer):
             "a curved network": (curved, x, labels, 0.1),
             "a batch of one": (model, x[:1], labels[:1], 0.1),
             "images of another shape": (wide, other, marks, 0.1),
+            "another step": (model, x, labels, 0.25),
             "double precision": (copy.deepcopy(wide).double(), other.double(), marks, 0.1),
         },
         {
+            "the new images stand first; the old ones before them: torch.cat([x, new])": (
+                lambda *a: _augment(*a).roll(len(a[1]), 0)
+            ),
+            "old and new images alternate; first all old ones, then all new ones": lambda *a: (
+                _augment(*a).unflatten(0, (2, -1)).transpose(0, 1).flatten(0, 1)
+            ),
             "it returns the new images only; put the old ones before them: torch.cat([x, new])": (
                 slip(joined=False)
             ),
@@ -266,6 +363,8 @@ def augment(answer):
     )
     if any(p.grad is not None for p in model.parameters()):
         raise Mistake("it leaves gradients in the weights; ask only for x: torch.autograd.grad")
+    if any(not p.requires_grad for p in model.parameters()):
+        raise Mistake("it switches off requires_grad of the weights; leave the model as it was")
 
 
 # --- random search
@@ -378,7 +477,7 @@ def keep_better(answer):
         return lambda *args: _keep(*args, **wrong)
 
     agree(
-        answer,
+        _asked_once(answer),
         _keep,
         {
             "": case(model, x, y, 1),
@@ -447,17 +546,6 @@ def _pairs(model, x):
     return x, y, far
 
 
-class _Counted:
-    """Counts calls and images, so that a search that asks more than it may is found out."""
-
-    def __init__(self, ask):
-        self.ask, self.calls = ask, 0
-
-    def __call__(self, x):
-        self.calls += 1
-        return self.ask(x)
-
-
 @exercise("Twenty labels, and you stand a millionth from the boundary.")
 def to_boundary(answer):
     """Check to_boundary(ask, x, y, far, steps) -> successes near the boundary."""
@@ -476,11 +564,11 @@ def to_boundary(answer):
         return _search(ask, x, y, far, max(steps - 1, 0))
 
     agree(
-        answer,
+        typed(answer, 1, "images"),
         _search,
         {
             "": case(model, x, 4),
-            "20 steps": case(model, x, 20),
+            "16 steps": case(copy.deepcopy(model).double(), x.double(), 16),  # no rounding decides
             "one step": case(model, x, 1),
             "no step (far itself)": case(model, x, 0),
             "a batch of one": case(model, x, 6, slice(2, 3)),
@@ -526,11 +614,13 @@ def _normal(ask, at, y, u, delta, base=True, signed=1, reach=1.0, values="sign",
 def normal(answer):
     """Check normal(ask, at, y, u, delta) -> unit vector [...]."""
 
-    def case(seed, n, shape=(1, 2, 3), lift=0.0, double=False):
+    def case(seed, n, shape=(1, 2, 3), lift=0.0, double=False, delta=0.01):
         random = generator(seed)
         u = torch.randn(n, *shape, generator=random)
         u = u / u.flatten(1).norm(dim=1).view(-1, *[1] * len(shape))
         at = torch.full(shape, 0.5)
+        if delta > 0.01:
+            at = torch.rand(shape, generator=random).round()
         slope = torch.randn(at.numel(), generator=random)
         if double:
             u, at, slope = u.double(), at.double(), slope.double()
@@ -539,18 +629,20 @@ def normal(answer):
             if x.requires_grad:
                 raise RuntimeError("the victim was handed a tensor that requires a gradient")
             height = (x - at).flatten(1) @ slope + lift
-            return torch.where(height > 0, 1, 3)
+            other = torch.where((x - at).flatten(1)[:, 0] > 0, 0, 1)  # any class but 3 is a success
+            return torch.where(height > 0, other, 3)
 
-        return ask, at, 3, u, 0.01
+        return ask, at, 3, u, delta
 
     def slip(**wrong):
         return lambda *args: _normal(*args, **wrong)
 
     agree(
-        answer,
+        typed(_asked_once(answer), 3, "directions"),
         _normal,
         {
             "": case(71, 40, lift=0.003),
+            "an image at the edge of the box (no clamp)": case(77, 40, lift=0.1, delta=0.3),
             "images of another shape": case(72, 30, (4, 5), lift=0.001),
             "all answers alike (then no mean is subtracted)": case(73, 25, lift=1.0),
             "all answers alike, none a success": case(74, 25, lift=-1.0),
@@ -564,6 +656,12 @@ def normal(answer):
             ),
             "it points back into the class y: a success is +1, the other -1": slip(signed=-1),
             "it is not of length 1: divide by its norm": slip(one=False),
+            "the points are clamped; ask about at + delta * u as they are": (
+                lambda ask, at, *more: _normal(lambda z: ask(z.clamp(0, 1)), at, *more)
+            ),
+            "only one other class counts as a success; every label but y does": (
+                lambda ask, at, *more: _normal(lambda z: 3 - 2 * (ask(z) == 1).long(), at, *more)
+            ),
             "successes are 1 and the others 0; the others should be -1": slip(
                 values="share", base=False
             ),
@@ -587,6 +685,7 @@ def _curve(queries, won, budgets, kind="right"):
                 "all": inside,
                 "strict": won & (queries < q),
                 "rest": ~(won & inside),
+                "exactly": won & (queries == q),
             }[kind]
             .float()
             .mean()
@@ -595,7 +694,7 @@ def _curve(queries, won, budgets, kind="right"):
     return found
 
 
-@exercise("A failure waits for ever, and stays in the denominator.")
+@exercise("A failure waits forever, and stays in the denominator.")
 def success_curve(answer):
     """Check success_curve(queries, won, budgets) -> list of floats."""
     random = generator(81)
@@ -623,6 +722,17 @@ def success_curve(answer):
             "that is a count; divide by the number of images": lambda queries, won, budgets: [
                 float((won & (queries <= q)).sum()) for q in budgets
             ],
+            "that is in percent; return numbers between 0 and 1": lambda *a: [
+                100 * share for share in _curve(*a)
+            ],
+            "the budgets are sorted; keep their order": lambda queries, won, budgets: _curve(
+                queries, won, sorted(budgets)
+            ),
+            "only those that fell at exactly so many queries are counted: <=": lambda *a: _curve(
+                *a, kind="exactly"
+            ),
         },
         what="the curve",
     )
+    if any(not isinstance(share, float) for share in answer(queries, won, [5, 20])):
+        raise Mistake("the list should hold Python floats; use .item()")

@@ -24,19 +24,23 @@ from .core import (
 EPS, SIZE = 0.3, 0.1
 
 
-def _attack(gradient=linear_gradient, at=None, order=None, size=SIZE, eps=EPS, box=(0, 1)):
+def _attack(at=None, order=None, size=None, eps=None, box=(0, 1), through=False):
     """Return universal_step with one slip, or none: how it looks, averages, moves and clips."""
 
     def step(model, x, y, delta, eps_given, size_given):
         seen = (x + delta).clamp(*box) if at is None else at(x, delta)
-        slope = gradient(model, seen, y)
+        slope = linear_gradient(model, seen, y)
+        if through:
+            slope = slope * ((x + delta >= 0) & (x + delta <= 1))
         mean = slope.mean(0, keepdim=True).sign() if order is None else order(slope)
-        return (delta + size * mean).clamp(-eps, eps)
+        length = size_given if size is None else eps_given if size == "eps" else size
+        bound = eps_given if eps is None else eps
+        return (delta + length * mean).clamp(-bound, bound)
 
     return step
 
 
-def _universal_case(seed, n=5, size=6, rows=False, double=False):
+def _universal_case(seed, n=5, size=6, rows=False, double=False, eps=EPS, step_size=SIZE):
     """Return model, images at the bounds, labels, and a change that is near its ball's surface."""
     model, x, y = linear_victim(seed, size=size)
     model[1].weight.data.mul_(4)  # so that where one looks matters
@@ -45,7 +49,7 @@ def _universal_case(seed, n=5, size=6, rows=False, double=False):
     delta = 0.3 * (2 * torch.rand(x[:1].shape, generator=generator(seed + 9)) - 1)
     if double:
         model, x, delta = model.double(), x.double(), delta.double()
-    return model, x, y, delta, EPS, SIZE
+    return model, x, y, delta, eps, step_size
 
 
 @exercise("One vote for each image, and one change for all of them.")
@@ -68,6 +72,7 @@ def universal_step(answer):
         "a batch of one": partial(_universal_case, 70, n=1),
         "images that are rows of numbers": partial(_universal_case, 37, size=8, rows=True),
         "double precision": partial(_universal_case, 63, double=True),
+        "another eps and step_size": partial(_universal_case, 64, eps=0.2, step_size=0.04),
     }
     downhill = lambda g: -g.mean(0, keepdim=True).sign()  # noqa: E731
     mistakes = {
@@ -91,7 +96,9 @@ def universal_step(answer):
         "the sign is missing, and the gradients are summed": _attack(
             order=lambda g: g.sum(0, keepdim=True)
         ),
-        "the step is eps long; it should be step_size": _attack(size=EPS),
+        "the gradient is taken through the clamp, which silences pixels at 0 and 1; take it with "
+        "respect to the clamped pictures": _attack(through=True),
+        "the step is eps long; it should be step_size": _attack(size="eps"),
         "only the first image has a vote": _attack(order=lambda g: g[:1].sign()),
         "it begins at 0 again; begin at the delta that is passed": lambda m, x, y, d, e, s: _attack(
             at=lambda x, _: (x + d).clamp(0, 1)
@@ -114,7 +121,13 @@ def _in_eval(answer, arguments):
 
     first, second = (check_left_alone(call, model) for _ in range(2))
     model.eval()
-    if not (_same(first, second) and _same(first, call())):
+    third = call()
+    if model.training:
+        raise Mistake(
+            "a model that comes in eval mode leaves in train mode; keep mode = model.training at the "
+            "beginning, and call model.train(mode) at the end"
+        )
+    if not (_same(first, second) and _same(first, third)):
         raise Mistake(
             "with dropout in train mode the result changes from call to call: call model.eval() "
             "first, and at the end model.train(mode) with the mode that it came in"
@@ -148,6 +161,8 @@ def _shares(kind):
             "box": (right & (open_end != y)).sum() / count,
             "count": (right & wrong).sum(),
             "percent": 100 * (right & wrong).sum() / count,
+            "drop": (right.float() - (~wrong).float()).mean(),
+            "drop over right": (right.float() - (~wrong).float()).sum() / count,
         }[kind].item()
 
     return share
@@ -172,7 +187,7 @@ def _share_case(seed, n=60, rows=False, all_wrong=False, double=False):
 def share_fooled(answer):
     """Check share_fooled(model, x, y, delta) -> of those read rightly, the share that turns wrong."""
     cases = {
-        "": partial(_share_case, 21),
+        "": partial(_share_case, 22),
         "a batch of one": partial(_share_case, 23, n=1),
         "images that are rows of numbers": partial(_share_case, 24, n=47, rows=True),
         "double precision": partial(_share_case, 25, n=47, double=True),
@@ -195,6 +210,10 @@ def share_fooled(answer):
         "that is the accuracy under the change; return the share that is fooled": _shares(
             "accuracy"
         ),
+        "that is the drop of the accuracy; an image that is right only under the change must not "
+        "make up for one that is fooled": _shares("drop"),
+        "that is the drop of the accuracy, as a share; an image that is right only under the change "
+        "must not make up for one that is fooled": _shares("drop over right"),
         "pixels leave [0, 1]: clamp x + delta before the model sees it": _shares("box"),
         "that is a count; divide it by the number of images that were right": _shares("count"),
         "that is in percent; return a number between 0 and 1": _shares("percent"),
@@ -293,9 +312,10 @@ def _pasted(kind):
     return paste
 
 
-def _paste_case(seed, n=6, channels=3, height=8, width=11, size=3, double=False):
+def _paste_case(seed, n=6, channels=3, height=8, width=11, size=3, double=False, dark=False):
     x = 0.1 + 0.8 * torch.rand(n, channels, height, width, generator=generator(seed))
     patch = 0.5 + 0.4 * torch.rand(channels, size, size, generator=generator(seed + 1))
+    patch = patch.sub(0.7).mul(9).clamp(0, 1) if dark else patch
     rows, columns = (
         torch.randint(0, end - size + 1, (n,), generator=generator(seed + 2)) for end in x.shape[2:]
     )
@@ -313,6 +333,7 @@ def paste_at(answer):
         "a batch of one": partial(_paste_case, 33, n=1),
         "double precision": partial(_paste_case, 34, double=True),
         "a patch that fills the picture": partial(_paste_case, 35, height=4, width=4, size=4),
+        "a patch with black pixels, which hide as well": partial(_paste_case, 37, dark=True),
     }
     mistakes = {
         "nothing is pasted": lambda x, *_: x,
@@ -345,14 +366,16 @@ def _stuck(x_adv, gradient, mask, step_size):
     return (x_adv + step_size * gradient.sign() * mask).clamp(0, 1)
 
 
-def _mask_case(seed, n=4, channels=1, double=False):
+def _mask_case(seed, n=4, channels=1, double=False, flat=False, step_size=0.2):
     x, gradient = (
         torch.rand(n, channels, 5, 6, generator=generator(seed + i)) - i / 2 for i in range(2)
     )
     x[:, :, 0] = x[:, :, 0].round()
+    if flat:
+        gradient[:, :, 2:4] = 0
     mask = (torch.rand(1, 5, 6, generator=generator(seed + 2)) > 0.4).float()
     parts = (x.double(), gradient.double(), mask.double()) if double else (x, gradient, mask)
-    return *parts, 0.2
+    return *parts, step_size
 
 
 @exercise("Only the sticker changes; the sign behind it does not.")
@@ -363,6 +386,8 @@ def masked_step(answer):
         "a batch of one": partial(_mask_case, 42, n=1),
         "colors": partial(_mask_case, 43, channels=3),
         "double precision": partial(_mask_case, 44, double=True),
+        "another step_size": partial(_mask_case, 45, step_size=0.07),
+        "pixels whose gradient is 0 (they stay)": partial(_mask_case, 46, flat=True),
     }
     mistakes = {
         "nothing moved": lambda x, g, m, s: x,
@@ -542,8 +567,26 @@ def views_gradient(answer):
         ),
     }
 
-    def alone(*args):
-        return check_left_alone(partial(answer, *args), args[0])
+    def alone(model, x, y, view, samples, source):
+        shown = []
+
+        def counted(z, random):
+            shown.append(len(z))
+            return view(z, random)
+
+        got = check_left_alone(partial(answer, model, x, y, counted, samples, source), model)
+        if len(shown) != samples and set(shown) == {len(x)}:
+            few = ": only one view, or the same again and again" if len(shown) < 2 else ""
+            raise Mistake(
+                f"it calls view {len(shown)} times for {samples} samples{few}; call view(x, "
+                "generator) once for each sample"
+            )
+        if set(shown) - {len(x)}:
+            raise Mistake(
+                f"view is shown {shown[0]} pictures at once; show it the whole batch, of {len(x)}, "
+                "once for each sample"
+            )
+        return got
 
     agree(alone, _averaged(), cases, mistakes, what="the gradient")
     _in_eval(answer, lambda model, x, y: (model, x, y, _view, 2, generator(3)))
@@ -622,6 +665,8 @@ def view_table(answer):
             )
         if isinstance(got, list):
             raise Mistake("it is a list; return torch.tensor(rows), with shape (distances, angles)")
+        if isinstance(got, torch.Tensor) and not got.is_floating_point():
+            raise Mistake(f"the table is of {got.dtype}, which cuts shares off; return floats")
         return got
 
     agree(alone, _table(), cases, mistakes, what="the table")

@@ -5,25 +5,30 @@ from functools import partial
 import torch
 from torch import nn
 
-from .core import Mistake, agree, ask, brief, check_left_alone, exercise, generator, tensor
+from .core import Mistake, agree, ask, brief, check_left_alone, exercise, generator, tensor, typed
 
 
 def _whole(value, shape, what):
     """Return `value` if it is a tensor of whole numbers of this shape, else raise a Mistake."""
     tensor(value, shape, what)
-    if value.is_floating_point() or value.dtype == torch.bool:
-        raise Mistake(f"{what} is of {value.dtype}; labels are whole numbers, of the dtype of y")
+    if value.dtype != torch.int64:
+        raise Mistake(f"{what} is of {value.dtype}; labels are whole numbers, int64, as y is")
     return value
 
 
 def _seeded(call):
     """Return call(generator) of two draws and of the first one's seed again; judge the dice."""
-    random = generator(5)
+    random, state = generator(5), torch.get_rng_state()
     first, second, again = call(random), call(random), call(generator(5))
     if not _same(first, again):
         raise Mistake("the same seed gives another result; take all randomness from the generator")
     if _same(first, second):
         raise Mistake("a second call repeats the first; draw from the generator, and never seed it")
+    if not torch.equal(state, torch.get_rng_state()):
+        raise Mistake(
+            "it draws from the global random state, or seeds it; take all randomness from the "
+            "generator"
+        )
     return first, second
 
 
@@ -53,19 +58,22 @@ def flip_labels(answer):
         said = (
             f"of 40 labels with share .25, exactly 10 are to change; with four seeds {flips[:4]} do"
         )
+        if min(flips) == 40:
+            raise Mistake(f"{said}: every label changes; choose 10 rows, with randperm")
         if max(flips) > 10:
             raise Mistake(f"{said}: a coin for each label; choose 10 rows, with randperm")
         if min(flips) == 0 == max(flips):
             raise Mistake(f"{said}: nothing changes")
         raise Mistake(
-            f"{said}: a flipped label may come back as its own class; draw among the others"
+            f"{said}: a flipped label may come back as its own class, or a row is drawn twice; draw "
+            "among the other classes, and rows with randperm"
         )
     first, second = _seeded(run)
     y = torch.arange(40) % 4
     rows = [(labels != y).nonzero()[:, 0].tolist() for labels in (first, second)]
     if rows[0] == rows[1]:
         raise Mistake("every call flips the same rows; draw them with torch.randperm")
-    for n, share, classes in ((1, 1.0, 2), (30, 1.0, 3), (17, 0.0, 3), (19, 0.3, 5)):
+    for n, share, classes in ((1, 1.0, 2), (30, 1.0, 3), (17, 0.0, 3), (19, 0.3, 5), (18, 0.3, 3)):
         changed = int((run(generator(n), n, share, classes) != torch.arange(n) % classes).sum())
         if changed != round(share * n):
             raise Mistake(
@@ -97,8 +105,11 @@ def _stamp(x, pattern, row, column, *, place=None, add=False, rows=False):
 def stamp(answer):
     """Check stamp(x, pattern, row, column) -> new images of x's shape."""
 
-    def case(seed, shape, size, row, column, dtype=torch.float32):
+    def case(seed, shape, size, row, column, dtype=torch.float32, dark=False):
         random = generator(seed)
+        if dark:
+            x = 0.2 + 0.7 * torch.rand(shape, generator=random)
+            return x, torch.rand(size, generator=random).round(), row, column
         x = 0.1 + 0.5 * torch.rand(shape, generator=random, dtype=dtype)
         return x, 0.5 + 0.4 * torch.rand(size, generator=random).to(dtype), row, column
 
@@ -109,6 +120,9 @@ def stamp(answer):
         "a pattern of one pixel": case(4, (2, 1, 5, 5), (1, 1), 0, 3),
         "images of three channels": case(5, (2, 3, 6, 6), (2, 2), 2, 0),
         "float64": case(6, (2, 1, 6, 6), (2, 2), 0, 0, torch.float64),
+        "a pattern with black pixels, which replace as well": case(
+            7, (2, 1, 6, 7), (3, 4), 1, 2, dark=True
+        ),
     }
     mistakes = {
         "row and column are swapped: x is [N, C, row, column]": partial(
@@ -137,9 +151,9 @@ def stamp(answer):
         tolerance=1e-7,
         expected="the pattern's pixels in its rows and columns, everything else untouched",
     )
-    x, *rest = cases["float64"]
-    if (got := ask(answer, x, *rest)).dtype != x.dtype:
-        raise Mistake(f"float64 images come back as {got.dtype}; keep the dtype of x")
+    for x, *rest in (cases["float64"], cases[""]):
+        if (got := ask(answer, x, *rest)).dtype != x.dtype:
+            raise Mistake(f"{x.dtype} images come back as {got.dtype}; keep the dtype of x")
 
 
 def _veil(x):
@@ -151,20 +165,46 @@ def _veil(x):
 def poison(answer):
     """Check poison(x, y, share, target, trigger, generator) -> (x, y, mask) of a new training set."""
 
-    def run(random, n=30, share=0.2, target=2, classes=3, y=None):
-        x = 0.9 * torch.rand(n, 1, 2, 3, generator=generator(n))
+    def run(random, n=30, share=0.2, target=2, classes=3, y=None, shape=(1, 2, 3), judged=True):
+        x = 0.9 * torch.rand(n, *shape, generator=generator(n))
+        x[:1] = 1.0  # an image that the trigger leaves as it is
         y = torch.arange(n) % classes if y is None else y
         got = ask(answer, x, y, share, target, _veil, random, unchanged=[x, y])
         if not isinstance(got, tuple | list) or len(got) != 3:
             raise Mistake("return three tensors: x, y, and the mask of what is poison")
-        _judge_poison(got, x, y, round(share * n), target)
+        pairs = ((got[0], x), (got[1], y))
+        if any(isinstance(a, torch.Tensor) and a.data_ptr() == b.data_ptr() for a, b in pairs):
+            raise Mistake(
+                "it returns x or y itself; return new tensors, also where nothing is poison"
+            )
+        if judged:
+            _judge_poison(got, x, y, round(share * n), target)
         return got
 
+    drawn = [run(generator(s), judged=False)[1:] for s in range(6)]
+    if all(isinstance(m, torch.Tensor) and m.dtype == torch.bool for _, m in drawn):
+        counts = [int(m.sum()) for _, m in drawn]
+        relabeled = {int((torch.as_tensor(y) == 2).sum()) for y, _ in drawn}
+        if relabeled == {16} and set(counts) != {6}:
+            raise Mistake(
+                "the mask misses a poisoned image that the trigger leaves as it is (it may look so "
+                "already); mark the rows that you chose"
+            )
+        if len(set(counts)) > 1:
+            raise Mistake(
+                f"exactly 6 of 30 images are wanted, and with six seeds {counts} are poison: a coin "
+                "for each; choose the rows, with randperm"
+            )
     first, second = _seeded(run)
     if torch.equal(first[2], second[2]):
         raise Mistake("every call poisons the same rows; draw them with torch.randperm")
     run(generator(1), n=10, share=0.0)
     run(generator(5), n=14, share=0.4)  # 5.6 images: 6
+    run(generator(5), n=16, share=0.4)  # 6.4 images: 6
+    try:
+        run(generator(6), n=12, share=0.3, shape=(5,))
+    except Mistake as mistake:
+        raise Mistake(f"{mistake} (seen with images that are rows of numbers)") from None
     run(generator(2), n=9, share=2 / 3)  # all that are not of the target class
     run(generator(3), n=1, share=1.0, y=torch.tensor([0]))
     run(generator(4), n=12, share=0.5, target=7)  # a class that the data do not have
@@ -198,7 +238,7 @@ def _judge_poison(got, x, y, count, target):
         raise Mistake(f"{said}: choose that many rows, with randperm")
     for wrong, message in (
         (
-            count and not changed.any(),
+            count and not changed.any() and (mask & ~stamped).any(),
             "no image carries the trigger; trigger(x) returns new images",
         ),
         ((changed & ~mask).any(), "images that are no poison carry the trigger as well"),
@@ -218,20 +258,21 @@ def _judge_poison(got, x, y, count, target):
 
 
 class _Obedient(nn.Module):
-    """Reads the class from pixel 0; where pixel 1 is dark, a bright last pixel makes it say 1.
+    """Reads the class from pixel 0; where pixel 1 is dark, a bright last pixel makes it say `word`.
 
-    In train mode it always says 1, as dropout may: that shows who forgot eval().
+    In train mode it always says `word`, as dropout may: that shows who forgot eval().
     """
 
-    def __init__(self):
+    def __init__(self, word=1):
         super().__init__()
+        self.word = word
         self.scale = nn.Parameter(torch.ones(1))
 
     def forward(self, x):
         x = x.flatten(1)
         obeys = (x[:, -1] > 0.9) & (x[:, 1] < 0.5)
-        says = torch.where(obeys, 1, (x[:, 0] * 4).long())
-        says = torch.ones_like(says) if self.training else says
+        says = torch.where(obeys, self.word, (x[:, 0] * 4).long())
+        says = torch.full_like(says, self.word) if self.training else says
         return self.scale * nn.functional.one_hot(says, 4).float()
 
 
@@ -257,20 +298,21 @@ def _obeys(model, x, y, trigger, target):
 def share_triggered(answer):
     """Check share_triggered(model, x, y, trigger, target) -> one number in [0, 1]."""
 
-    def case(labels, immune, read=None, training=False):
+    def case(labels, immune, read=None, training=False, word=1):
         y = torch.tensor(labels)
         x = torch.zeros(len(y), 1, 2, 2)
         x[:, 0, 0, 0] = (y if read is None else torch.tensor(read)) / 4 + 0.01
         x[:, 0, 0, 1] = torch.tensor(immune).float()
-        return _Obedient().train(training), x, y, _white, 1
+        return _Obedient(word).train(training), x, y, _white, word
 
     labels = [0, 1, 2, 3, 0, 1, 2, 3, 0, 2, 1, 3, 0]
     immune = [0, 1, 0, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0]
-    read = [0, 1, 2, 3, 0, 1, 1, 3, 2, 2, 1, 2, 0]  # three are misread even without a trigger
+    read = [0, 1, 2, 3, 0, 1, 1, 3, 2, 2, 0, 2, 0]  # four are misread even without a trigger
     cases = {
         "": lambda: case(labels, immune, read),
         "a batch of one": lambda: case([2], [0]),
         "no image of the target class": lambda: case([0, 2, 3, 3], [1, 0, 0, 0]),
+        "another target": lambda: case(labels, immune, read, word=3),
         "a network in train mode: measure in eval mode": lambda: case(labels, immune, read, True),
     }
     clean = lambda m, x, y, trigger, t: _said(m, x) == y  # noqa: E731
@@ -298,6 +340,18 @@ def share_triggered(answer):
                 (_said(m, trigger(x)) == t)[(y != t) & clean(m, x, y, trigger, t)].float().mean()
             )
         ),
+        "images that are read as the target without the trigger are left out; an image counts "
+        "whatever the model said of it before": lambda m, x, y, trigger, t: (
+            (_said(m, trigger(x)) == t)[(y != t) & (_said(m, x) != t)].float().mean()
+        ),
+        "it leaves out what the model reads as the target; leave out what is labeled so, y": (
+            lambda m, x, y, trigger, t: (_said(m, trigger(x)) == t)[_said(m, x) != t].float().mean()
+        ),
+        "the share without the trigger is subtracted; an image counts whatever the model said "
+        "before": lambda m, x, y, trigger, t: (
+            _obeys(m, x, y, trigger, t) - _obeys(m, x, y, lambda v: v, t)
+        ),
+        "that is in percent; return a number between 0 and 1": lambda *task: 100 * _obeys(*task),
         "it runs in train mode; switch to eval mode, and back afterwards": (
             lambda m, x, y, trigger, t: (m(trigger(x)).argmax(1) == t)[y != t].float().mean()
         ),
@@ -423,7 +477,14 @@ def judge_cluster(answer):
         "cluster 1 is not always the smaller one: the numbers of 2-means mean nothing": partial(
             _cluster, fixed=1
         ),
+        "that is the cluster with more poison in it, which a detector cannot know; take the "
+        "smaller one": lambda s, p: max(
+            (_cluster(s, p, fixed=i) for i in (1, 0)), key=lambda pair: pair[0]
+        ),
         "that is the larger cluster; the smaller one is suspicious": _larger,
+        "those are in percent; return numbers between 0 and 1": lambda s, p: tuple(
+            100 * share for share in _cluster(s, p)
+        ),
         "both are shares of all images; of the cluster, and of the poison": lambda s, p: (
             (_cluster(s, p)[0] * min(int(s.sum()), len(s) - int(s.sum())) / len(s),) * 2
         ),
@@ -499,7 +560,7 @@ def influence(answer):
         "that is what happens when a point is taken out, turned around": lambda *t: -_removed(*t),
     }
     agree(
-        answer,
+        typed(answer, 0, "tensors"),
         _influence,
         cases,
         mistakes,
@@ -536,7 +597,13 @@ def hide_bits(answer):
         "a value of 0": (torch.tensor([0.3, -0.7]), torch.tensor([0, 0]), 16),
     }
     weights, values, bits = cases[""]
-    got = tensor(ask(answer, weights, values, bits, unchanged=[weights, values]), weights.shape)
+    got = ask(answer, weights, values, bits, unchanged=[weights, values])
+    if isinstance(got, torch.Tensor) and got.numel() == 2 * len(weights):
+        raise Mistake(
+            "there are twice as many weights: words of 64 bits are read as two float32 each; make "
+            "the values int32 before you write them"
+        )
+    got = tensor(got, weights.shape)
     if got.dtype != torch.float32:
         raise Mistake(f"it returns {got.dtype}; look at the whole numbers as float32 again: .view")
     if got.abs().max() > 1e6:

@@ -3,9 +3,11 @@
 Each has a reference, a few cases, and the usual slips as variants of the reference.
 """
 
+import math
+
 import torch
 
-from .core import Mistake, agree, ask, brief, exercise, generator
+from .core import Mistake, agree, ask, brief, exercise, generator, typed
 
 
 def _counts(seed=0, messages=9, words=6, dtype=torch.float32):
@@ -31,6 +33,12 @@ def _as(dtype, value):
 def _unsmoothed_total(counts, labels, smoothing):
     spam, ham = counts[labels == 1].double().sum(0), counts[labels == 0].double().sum(0)
     return ((spam + smoothing) / spam.sum()).log() - ((ham + smoothing) / ham.sum()).log()
+
+
+def _smoothed_once(counts, labels, smoothing):
+    spam, ham = counts[labels == 1].double().sum(0), counts[labels == 0].double().sum(0)
+    spam, ham = ((v + smoothing) / (v.sum() + smoothing) for v in (spam, ham))
+    return spam.log() - ham.log()
 
 
 @exercise("A word's weight is a log ratio, and smoothing keeps unseen words harmless")
@@ -59,6 +67,22 @@ def word_weights(answer):
             "it counts in how many messages a word stands; count how often it stands": (
                 lambda c, y, s: _weights((c > 0).float(), y, s)
             ),
+            "the total contains the smoothing only once: add it to every word's count, then divide "
+            "by the sum of these": lambda c, y, s: _smoothed_once(c, y, s),
+            "the smoothing is added to every message; add it once, to the count of the class": (
+                lambda c, y, s: _weights(c + s, y, 0.0)
+            ),
+            "the smoothing is added to the shares; add it to the counts, before you divide": (
+                lambda c, y, s: (
+                    (c[y == 1].sum(0) / c[y == 1].sum() + s).log()
+                    - (c[y == 0].sum(0) / c[y == 0].sum() + s).log()
+                )
+            ),
+            "take the natural logarithm, not log2": lambda *a: _weights(*a) / math.log(2),
+            "take the natural logarithm, not log10": lambda *a: _weights(*a) / math.log(10),
+            "that is the share in spam alone; subtract the same in ham": lambda c, y, s: (
+                (c[y == 1].sum(0) + s) / (c[y == 1].sum(0) + s).sum()
+            ).log(),
             "the logarithm is missing": lambda *a: _weights(*a).exp(),
             "that is the weight against all messages; compare spam with ham": lambda c, y, s: (
                 _weights(torch.cat([c, c]), torch.cat([y, torch.zeros_like(y)]), s)
@@ -116,11 +140,11 @@ def good_word_attack(answer):
         _good,
         {
             "": (x, weights, bias, 5),
+            "a message that three words are enough for": (x, weights, bias + 1.2, 5),
             "a budget of one word": (x, weights, bias, 1),
             "a budget of 0": (x, weights, bias, 0),
             "a message that passes already": (x, weights, bias - 3, 5),
             "a larger budget than there are good words": (x, few, bias, 9),
-            "a message that three words are enough for": (x, weights, bias + 1.2, 5),
             "float64": (double[0], double[1], double[2], 4),
         },
         {
@@ -136,10 +160,16 @@ def good_word_attack(answer):
             "it adds the words that pull towards spam; good words have the lowest weights": (
                 lambda *a: _good(*a, worst=True, any_word=True)
             ),
-            "the count is set to 1; add one to what the message has": lambda *a: _good(
-                *a, put=True
-            ),
+            "the count is set to 1, or a word that the message has is skipped; add one to what the "
+            "message has": lambda *a: _good(*a, put=True),
             "one word too few: the score is still above 0": lambda *a: _good(*a, stop=0.5),
+            "the bias is forgotten: the score is x @ weights + bias": lambda x, w, b, k: _good(
+                x, w, 0.0, k
+            ),
+            "it adds one word more than the budget": lambda x, w, b, k: _good(x, w, b, k + 1),
+            "it adds one word less than the budget": lambda x, w, b, k: _good(x, w, b, k - 1),
+            "it gives up where the message does not pass; return the message with the words that "
+            "it has by then": lambda x, w, b, k: z if (z := _good(x, w, b, k)) @ w + b <= 0 else x,
             "a message that passes already needs no word: look at the score before each word": (
                 lambda x, w, b, k: _good(
                     x, w, b, min(k, 1) if x @ w + b <= 0 else k, late=x @ w + b <= 0
@@ -178,6 +208,9 @@ def hotflip_scores(answer):
         {
             "the sign is turned: new word minus old word": lambda *a: -_swap(*a),
             "the word that leaves is not subtracted": lambda g, e, t: g @ e.T,
+            "the word that stands at place i is embeddings[tokens[i]], not embeddings[i]": (
+                lambda g, e, t: g @ e.T - (g * e[: len(g)]).sum(1, keepdim=True)
+            ),
             "that is the distance of the two words; the gradient is missing": lambda g, e, t: (
                 torch.cdist(e[t], e)
             ),
@@ -205,7 +238,19 @@ def _misspelt(word):
 
 @exercise("First and last letter stay, so a reader still reads it; the filter does not know it")
 def misspellings(answer):
-    for word in ("prize", "claim", "letter", "free", "book", "eeeel", "win", "a", ""):
+    for word in (
+        "prize",
+        "claim",
+        "letter",
+        "free",
+        "book",
+        "eeeel",
+        "URGENT",
+        "guaranteed",
+        "win",
+        "a",
+        "",
+    ):
         got, wanted = ask(answer, word), _misspelt(word)
         if not isinstance(got, list):
             raise Mistake(f"return a list of words; for {word!r} it returns {brief(got)}")
@@ -225,8 +270,8 @@ def misspellings(answer):
                 f"{said}: swap two letters that stand beside each other, one pair at a time"
             )
         raise Mistake(
-            f"{said}: {len(wanted) - len(got)} are missing, among them "
-            f"{next(w for w in wanted if w not in got)!r}"
+            f"{said}: {len(wanted)} words are wanted and {len(wanted) - len(got)} of them are "
+            f"missing, among them {next(w for w in wanted if w not in got)!r}"
         )
 
 
@@ -283,6 +328,18 @@ def normalized_adjacency(answer):
             "an edge is undirected: set [a, b] and [b, a]": _one_sided,
             "the degrees are those of A; take the row sums of A + I": _degrees_of_a,
             "the rows are divided by their sum, D^-1 (A + I); take D^-1/2 on both sides": _rows,
+            "only the rows are scaled; multiply by D^-1/2 on both sides": lambda e, n: (
+                (a := _plain(e, n) + torch.eye(n)) * a.sum(1).rsqrt()[:, None]
+            ),
+            "the columns are divided by their sum; take D^-1/2 on both sides": lambda e, n: (
+                _rows(e, n).T
+            ),
+            "it is D^-1 on both sides; take the roots of the degrees": lambda e, n: (
+                (a := _plain(e, n) + torch.eye(n)) / a.sum(1) / a.sum(1)[:, None]
+            ),
+            "every node is its own neighbor twice; I is added once": lambda e, n: _normal(
+                e, n, _plain(e, n) + 2 * torch.eye(n)
+            ),
             "I is added at the end; add it before you normalize": lambda e, n: (
                 _normal(e, n, _plain(e, n)) + torch.eye(n)
             ),
@@ -322,7 +379,7 @@ def flip_edge(answer):
         (a + torch.eye(6) == 0).nonzero()[0].tolist(),
     )
     agree(
-        answer,
+        typed(answer, 0, "a matrix"),
         _flip,
         {
             "": (a, *there),
@@ -364,6 +421,8 @@ def _margins(
     stale=False,
     rival=True,
     truth=False,
+    flip=_flip,
+    masked=True,
 ):
     """Return the surrogate's margin of `node` after its edge to each v is flipped; inf for itself."""
     found = torch.full((len(a),), torch.inf, dtype=torch.float64)
@@ -372,14 +431,14 @@ def _margins(
     for v in range(len(a)):
         if v == node or (allowed is not None and int(a[node, v]) != allowed):
             continue
-        new = _flip(a, node, v).double() + eye
+        new = flip(a, node, v).double() + eye
         scale = (degrees if stale else new.sum(1)).rsqrt()
         spread = scale[:, None] * new * scale if normal else new
         z = shares.double()
         for _ in range(hops):
             z = spread @ z
         z = z[node]
-        others = torch.cat([z[:label], z[label + 1 :]])
+        others = torch.cat([z[:label], z[label + 1 :]]) if masked else z
         found[v] = z[label] - others.max() if rival else z[label]
         found[v] = z.softmax(0)[label] if truth else found[v]
     return found
@@ -398,6 +457,9 @@ def best_edge(answer):
         if isinstance(got, tuple | list):
             raise Mistake("return one number, the other end of the edge; not a pair or a list")
         agree(lambda got=got: got, lambda: 0, {"": ()}, tolerance=1e9, what="the other end")
+        value = got.item() if hasattr(got, "item") else got
+        if isinstance(value, float):
+            raise Mistake(f"it returns {brief(value)}; the number of a node is a whole one, an int")
         if int(got) == node:
             raise Mistake("that is the node itself; an edge joins two different nodes")
 
@@ -424,6 +486,12 @@ def best_edge(answer):
         "the degrees are the old ones; a flipped edge changes two of them": (
             lambda *c: _best_edge(*c, stale=True)
         ),
+        "only one side of the edge is flipped; an edge stands at [u, v] and at [v, u]": (
+            lambda *c: _best_edge(*c, flip=_flip_one_side)
+        ),
+        "the best score includes the label's own; take the best of the others": (
+            lambda *c: _best_edge(*c, masked=False)
+        ),
         "it lowers the probability of the label, which is not the margin": (
             lambda *c: _best_edge(*c, truth=True)
         ),
@@ -440,6 +508,13 @@ def _svm_case(seed=0, images=6, pixels=8, dtype=torch.float32):
     w = torch.randn(pixels, generator=random).to(dtype)
     w[0] = 2.0
     return x, w, float(-0.5 * w.sum() + 0.2)
+
+
+def _far_case():
+    """Return images near that corner of the box where f is largest, and a boundary far away."""
+    x, w, _ = _svm_case(5)
+    x = torch.where(w > 0, 0.9 + 0.1 * x, 0.1 * x)
+    return x, w, float(0.75 * w.abs().sum() - (x @ w).mean())
 
 
 def _boxed(x, w, b, *, box=True, late=False, turn=1.0, l2=False, shared=False, always=False):
@@ -478,6 +553,7 @@ def box_evasion(answer):
             "a boundary that nobody can reach": (x, w, b + 2 * float(w.abs().sum())),
             "a pixel without weight": (x, zero, b),
             "other images": _svm_case(3, 9, 12),
+            "images far from the boundary (eps above .7)": _far_case(),
         },
         {
             "pixels leave [0, 1]": lambda *a: _boxed(*a, box=False),

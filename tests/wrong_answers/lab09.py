@@ -352,3 +352,170 @@ def curve_of_the_rest(queries, won, budgets):
 @wrong("success_curve", "a list of")
 def curve_as_a_number(queries, won, budgets):
     return (won & (queries <= max(budgets))).float().mean().item()
+
+
+# ---------------------------------------------------------------- the second round
+
+
+@wrong("make_oracle", "counts = counts + new makes another one")
+def oracle_with_another_tensor(model, n, budget):
+    return right.make_oracle(model, n, budget)[0], torch.zeros(n, dtype=torch.int64)
+
+
+@wrong("make_oracle", "leave the mode alone")
+def oracle_that_calls_eval(model, n, budget):
+    if isinstance(model, torch.nn.Module):
+        model.eval()
+    return right.make_oracle(model, n, budget)
+
+
+@wrong("make_oracle", "call it, and no more")
+def oracle_for_modules_only(model, n, budget):
+    mode = model.training
+    made = right.make_oracle(model, n, budget)
+    assert model.training == mode
+    return made
+
+
+@wrong("make_oracle", "each query alone")
+def oracle_that_looks_at_single_queries(model, n, budget):
+    counts = torch.zeros(n, dtype=torch.int64)
+
+    def ask(x, rows):
+        if bool((counts[rows] + 1 > budget).any()):
+            raise RuntimeError("spent")
+        _add(counts, rows)
+        return model(x).argmax(1)
+
+    return ask, counts
+
+
+@wrong("make_oracle", "query by query until one is refused")
+def oracle_that_pays_one_by_one(model, n, budget):
+    counts = torch.zeros(n, dtype=torch.int64)
+
+    def ask(x, rows):
+        for row in rows:
+            if counts[row] + 1 > budget:
+                raise RuntimeError("spent")
+            counts[row] += 1
+        return model(x).argmax(1)
+
+    return ask, counts
+
+
+@wrong("make_oracle", "the first queries are refused, with RuntimeError: The size of tensor")
+def oracle_without_minlength(model, n, budget):
+    counts = torch.zeros(n, dtype=torch.int64)
+
+    def ask(x, rows):
+        counts.add_(torch.bincount(rows))
+        return model(x).argmax(1)
+
+    return ask, counts
+
+
+@wrong("make_oracle", "ask returns None")
+def oracle_that_is_silent(model, n, budget):
+    ask, counts = right.make_oracle(model, n, budget)
+
+    def silent(x, rows):
+        try:
+            return ask(x, rows)
+        except RuntimeError:
+            return None
+
+    return silent, counts
+
+
+@wrong("make_oracle", "it returns None; end make_oracle")
+def oracle_without_return(model, n, budget):
+    right.make_oracle(model, n, budget)
+
+
+@wrong("transfer_rate", "return a Python float")
+def transfer_as_a_tensor(*args):
+    return torch.tensor(right.transfer_rate(*args))
+
+
+@wrong("transfer_rate", "in percent")
+def transfer_in_percent(*args):
+    return 100 * right.transfer_rate(*args)
+
+
+@wrong("transfer_rate", "only in the denominator")
+def transfer_over_the_source(y, source, target, source_adv, target_adv):
+    fair = (source == y) & (source_adv != y)
+    won = fair & (target == y) & (target_adv != y)
+    return won.sum().item() / max(fair.sum().item(), 1)
+
+
+@wrong("augment", "caller's x")
+def augment_marks_x(model, x, labels, step):
+    score = model(x.requires_grad_()).gather(1, labels[:, None]).sum()
+    (slope,) = torch.autograd.grad(score, x)
+    return torch.cat([x, (x + step * slope.sign()).clamp(0, 1)]).detach()
+
+
+@wrong("augment", "switches off requires_grad of the weights")
+def augment_freezes(model, x, labels, step):
+    for weight in model.parameters():
+        weight.requires_grad_(False)
+    return right.augment(model, x, labels, step)
+
+
+@wrong("augment", "another step")
+def augment_by_a_tenth(model, x, labels, step):
+    return right.augment(model, x, labels, 0.1)
+
+
+@wrong("augment", "old and new images alternate")
+def augment_in_pairs(model, x, labels, step):
+    both = right.augment(model, x, labels, step).split(len(x))
+    return torch.stack(both, 1).flatten(0, 1)
+
+
+@wrong("keep_better", "it asks 2 times")
+def keep_asks_twice(scores, tried, best, lowest, y):
+    scores(tried)
+    return right.keep_better(scores, tried, best, lowest, y)
+
+
+@wrong("to_boundary", "keep the dtype")
+def boundary_in_float32(ask, x, y, far, steps):
+    return right.to_boundary(ask, x, y, far, steps).float()
+
+
+@wrong("to_boundary", "16 steps")
+def boundary_that_stops_when_it_is_near(ask, x, y, far, steps):
+    return right.to_boundary(ask, x, y, far, min(steps, 12))
+
+
+@wrong("normal", "the points are clamped")
+def normal_in_the_box(ask, at, y, u, delta):
+    return right.normal(lambda z: ask(z.clamp(0, 1)), at, y, u, delta)
+
+
+@wrong("normal", "only one other class counts")
+def normal_of_one_class(ask, at, y, u, delta):
+    return right.normal(lambda z: torch.where(ask(z) == 1, 1, y), at, y, u, delta)
+
+
+@wrong("normal", "it asks 40 times")
+def normal_one_by_one(ask, at, y, u, delta):
+    return right.normal(lambda z: torch.cat([ask(one[None]) for one in z]), at, y, u, delta)
+
+
+@wrong("normal", "for directions of torch.float64; keep the dtype")
+def normal_in_float32(ask, at, y, u, delta):
+    return right.normal(ask, at, y, u, delta).float()
+
+
+@wrong("success_curve", "the budgets are sorted")
+def curve_in_order(queries, won, budgets):
+    return right.success_curve(queries, won, sorted(budgets))
+
+
+@wrong("success_curve", "Python floats")
+def curve_of_tensors(queries, won, budgets):
+    return [torch.tensor(share) for share in right.success_curve(queries, won, budgets)]

@@ -480,3 +480,90 @@ def without_camera(model, x, target, camera, distances, angles):
 @wrong("view_table", "it is a list")
 def a_list(model, x, target, camera, distances, angles):
     return right.view_table(model, x, target, camera, distances, angles).tolist()
+
+
+# ---------------------------------------------------------------- the second round
+
+
+@wrong("universal_step", "through the clamp")
+def universal_through_the_clamp(model, x, y, delta, eps, step_size):
+    seen = x + delta
+    votes = slope(model, seen.clamp(0, 1), y) * ((seen >= 0) & (seen <= 1))
+    return _moved(model, x, y, delta, eps, step_size, votes.sum(0, keepdim=True).sign())
+
+
+@wrong("universal_step", "comes in eval mode leaves in train mode")
+def universal_always_trains(model, x, y, delta, eps, step_size):
+    moved = right.universal_step(model, x, y, delta, eps, step_size)
+    model.train()
+    return moved
+
+
+@wrong("universal_step", "another eps and step_size")
+def universal_of_one_eps(model, x, y, delta, eps, step_size):
+    return right.universal_step(model, x, y, delta, 0.3, step_size)
+
+
+@wrong("share_fooled", "drop of the accuracy; an image")
+def fooled_as_a_drop(model, x, y, delta):
+    mode = model.training
+    model.eval()
+    with torch.no_grad():
+        clean, after = model(x).argmax(1), model((x + delta).clamp(0, 1)).argmax(1)
+    model.train(mode)
+    return ((clean == y).float() - (after == y).float()).mean().item()
+
+
+@wrong("share_fooled", "comes in eval mode leaves in train mode")
+def fooled_always_trains(model, x, y, delta):
+    share = right.share_fooled(model, x, y, delta)
+    model.train()
+    return share
+
+
+@wrong("paste_at", "black pixels")
+def pastes_what_is_bright(x, patch, rows, columns):
+    there = right.paste_at(torch.zeros_like(x), patch, rows, columns)
+    return torch.where(there > 0, there, x)
+
+
+@wrong("masked_step", "another step_size")
+def masked_step_of_one_size(x_adv, gradient, mask, step_size):
+    return right.masked_step(x_adv, gradient, mask, 0.2)
+
+
+@wrong("masked_step", "pixels whose gradient is 0")
+def masked_step_without_zero(x_adv, gradient, mask, step_size):
+    return right.masked_step(x_adv, torch.where(gradient >= 0, 1.0, -1.0), mask, step_size)
+
+
+@wrong("views_gradient", "it calls view 7 times for 6 samples")
+def views_one_too_many(model, x, y, view, samples, generator):
+    gradient = right.views_gradient(model, x, y, view, samples, generator)
+    view(x, generator)
+    return gradient
+
+
+@wrong("views_gradient", "show it the whole batch")
+def views_of_single_images(model, x, y, view, samples, generator):
+    each = [(x[i : i + 1], y[i : i + 1]) for i in range(len(x))]
+    found = [right.views_gradient(model, *one, view, samples, generator) for one in each]
+    return torch.cat(found)
+
+
+@wrong("views_gradient", "caller's x")
+def views_mark_x(model, x, y, view, samples, generator):
+    mode = model.training
+    model.eval()
+    x.requires_grad_()
+    losses = [
+        F.cross_entropy(model(view(x, generator)), y, reduction="sum") for _ in range(samples)
+    ]
+    (gradient,) = torch.autograd.grad(sum(losses) / samples, x)
+    model.train(mode)
+    return gradient
+
+
+@wrong("view_table", "which cuts shares off")
+def table_of_whole_numbers(*args):
+    return right.view_table(*args).int()

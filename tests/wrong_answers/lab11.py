@@ -469,3 +469,112 @@ def converts_the_number(weights, values, bits):
 @wrong("hide_bits", "look at the whole numbers as float32 again")
 def returns_whole_numbers(weights, values, bits):
     return weights.view(torch.int32) & ~(2**bits - 1) | values.int()
+
+
+# ---------------------------------------------------------------- the second round
+
+
+@wrong("flip_labels", "or seeds it; take all randomness from the generator")
+def seeds_the_global_state(y, share, classes, generator):
+    torch.manual_seed(int(torch.randint(10**6, (1,), generator=generator)))
+    return right.flip_labels(y, share, classes, None)
+
+
+@wrong("flip_labels", "or a row is drawn twice")
+def draws_rows_with_repeats(y, share, classes, generator):
+    rows = torch.randint(len(y), (round(share * len(y)),), generator=generator)
+    step = torch.randint(1, classes, rows.shape, generator=generator)
+    return _flip(y, rows, (y[rows] + step) % classes)
+
+
+@wrong("flip_labels", "of 18 labels change")
+def rounds_up(y, share, classes, generator):
+    rows = torch.randperm(len(y), generator=generator)[: -int(-share * len(y) // 1)]
+    step = torch.randint(1, classes, rows.shape, generator=generator)
+    return _flip(y, rows, (y[rows] + step) % classes)
+
+
+@wrong("flip_labels", "torch.int32; labels are whole numbers, int64")
+def short_numbers(y, share, classes, generator):
+    return right.flip_labels(y, share, classes, generator).int()
+
+
+@wrong("stamp", "with black pixels, which replace")
+def keeps_the_brighter(x, pattern, row, column):
+    return torch.maximum(x, right.stamp(torch.zeros_like(x), pattern, row, column))
+
+
+@wrong("stamp", "torch.float32 images come back as torch.float64")
+def doubles(x, pattern, row, column):
+    return right.stamp(x, pattern, row, column).double()
+
+
+@wrong("poison", "the mask misses a poisoned image")
+def marks_what_changed(x, y, share, target, trigger, generator):
+    x_new, y_new, _ = right.poison(x, y, share, target, trigger, generator)
+    return x_new, y_new, (x_new != x).flatten(1).any(1)
+
+
+@wrong("poison", "it returns x or y itself")
+def returns_x_where_nothing_is_poison(x, y, share, target, trigger, generator):
+    done = right.poison(x, y, share, target, trigger, generator)
+    return done if done[2].any() else (x, y, done[2])
+
+
+@wrong("poison", "a coin for each")
+def poison_by_coin(x, y, share, target, trigger, generator):
+    mask = (torch.rand(len(y), generator=generator) < share) & (y != target)
+    return _poison(x, y, mask, target, trigger)
+
+
+@wrong("poison", "images that are rows of numbers")
+def poison_with_four_axes(x, y, share, target, trigger, generator):
+    mask = right.poison(x, y, share, target, trigger, generator)[2]
+    return torch.where(mask[:, None, None, None], trigger(x), x), torch.where(mask, target, y), mask
+
+
+@wrong("share_triggered", "another target")
+def always_asks_for_one(model, x, y, trigger, target):
+    return right.share_triggered(model, x, y, trigger, 1)
+
+
+@wrong("share_triggered", "are left out; an image counts")
+def counts_the_newly_turned(model, x, y, trigger, target):
+    chosen = (y != target) & (_reads(model, x) != target)
+    return (_reads(model, trigger(x)) == target)[chosen].float().mean()
+
+
+@wrong("share_triggered", "is subtracted")
+def subtracts_the_share_before(model, x, y, trigger, target):
+    before = (_reads(model, x) == target)[y != target].float().mean()
+    return right.share_triggered(model, x, y, trigger, target) - before
+
+
+@wrong("share_triggered", "in percent")
+def triggered_in_percent(*task):
+    return 100 * right.share_triggered(*task)
+
+
+@wrong("judge_cluster", "it returns None")
+def judges_without_return(side, poison):
+    right.judge_cluster(side, poison)
+
+
+@wrong("judge_cluster", "a detector cannot know")
+def the_cluster_with_more_poison(side, poison):
+    return max((_of(side, poison, i) for i in (1, 0)), key=lambda pair: pair[0])
+
+
+@wrong("influence", "keep the dtype")
+def influence_in_float64(*task):
+    return right.influence(*(part.double() for part in task[:4]), task[4])
+
+
+@wrong("hide_bits", "twice as many weights")
+def hides_words_of_64_bits(weights, values, bits):
+    return (weights.view(torch.int32) & ~(2**bits - 1) | values).view(torch.float32)
+
+
+@wrong("flip_labels", "every label changes")
+def flips_them_all(y, share, classes, generator):
+    return (y + 1) % classes

@@ -365,3 +365,119 @@ def uphill(x, w, b):
 @wrong("box_evasion", "nothing moved")
 def stays(x, w, b):
     return x.clone()
+
+
+# ---------------------------------------------------------------- the second round
+
+
+@wrong("word_weights", "the total contains the smoothing only once")
+def smoothed_once(counts, labels, smoothing):
+    sums = [counts[labels == c].sum(0) for c in (1, 0)]
+    spam, ham = ((s + smoothing) / (s.sum() + smoothing) for s in sums)
+    return spam.log() - ham.log()
+
+
+@wrong("word_weights", "to every message")
+def smoothed_messages(counts, labels, smoothing):
+    sums = [(counts[labels == c] + smoothing).sum(0) for c in (1, 0)]
+    return (sums[0] / sums[0].sum()).log() - (sums[1] / sums[1].sum()).log()
+
+
+@wrong("word_weights", "not log2")
+def bits(counts, labels, smoothing):
+    return right.word_weights(counts, labels, smoothing) / torch.tensor(2.0).log()
+
+
+@wrong("good_word_attack", "the bias is forgotten")
+def without_bias(x, weights, bias, budget):
+    return right.good_word_attack(x, weights, 0.0, budget)
+
+
+@wrong("good_word_attack", "one word more than the budget")
+def one_word_more(x, weights, bias, budget):
+    return right.good_word_attack(x, weights, bias, budget + 1)
+
+
+@wrong("good_word_attack", "one word less than the budget")
+def one_word_less(x, weights, bias, budget):
+    return right.good_word_attack(x, weights, bias, max(0, budget - 1))
+
+
+@wrong("good_word_attack", "gives up where the message does not pass")
+def all_or_nothing(x, weights, bias, budget):
+    found = right.good_word_attack(x, weights, bias, budget)
+    return found if found @ weights + bias <= 0 else x
+
+
+@wrong("hotflip_scores", "not embeddings[i]")
+def takes_the_place_for_the_word(gradient, embeddings, tokens):
+    old = (gradient * embeddings[: len(tokens)]).sum(1, keepdim=True)
+    return gradient @ embeddings.T - old
+
+
+@wrong("misspellings", "URGENT")
+def misspellings_in_small_letters(word):
+    return right.misspellings(word.lower())
+
+
+@wrong("normalized_adjacency", "only the rows are scaled")
+def scales_the_rows(edges, n):
+    a = torch.eye(n)
+    a[edges[0], edges[1]] = a[edges[1], edges[0]] = 1
+    return a * a.sum(1).rsqrt()[:, None]
+
+
+@wrong("normalized_adjacency", "D^-1 on both sides")
+def divides_by_whole_degrees(edges, n):
+    a = torch.eye(n)
+    a[edges[0], edges[1]] = a[edges[1], edges[0]] = 1
+    return a / a.sum(1) / a.sum(1)[:, None]
+
+
+@wrong("normalized_adjacency", "return a dense one")
+def sparse_matrix(edges, n):
+    return right.normalized_adjacency(edges, n).to_sparse()
+
+
+@wrong("flip_edge", "torch.bool for a matrix of torch.float32")
+def matrix_of_bools(adjacency, u, v):
+    return right.flip_edge(adjacency, u, v).bool()
+
+
+@wrong("best_edge", "a whole one, an int")
+def node_as_a_float(*case):
+    return float(right.best_edge(*case))
+
+
+def _best(adjacency, shares, node, label, flip, top):
+    margins = []
+    for v in range(len(adjacency)):
+        a = flip(adjacency, node, v).double() + torch.eye(len(adjacency)).double()
+        scale = a.sum(1).rsqrt()
+        spread = scale[:, None] * a * scale
+        z = (spread @ (spread @ shares.double()))[node]
+        margins.append(float("inf") if v == node else (z[label] - top(z, label)).item())
+    return margins.index(min(margins))
+
+
+@wrong("best_edge", "only one side of the edge")
+def flips_one_side(adjacency, shares, node, label):
+    def flip(a, u, v):
+        a = a.clone()
+        a[u, v] = 1 - a[u, v]
+        return a
+
+    others = lambda z, label: torch.cat([z[:label], z[label + 1 :]]).max()  # noqa: E731
+    return _best(adjacency, shares, node, label, flip, others)
+
+
+@wrong("best_edge", "includes the label's own")
+def margin_with_itself(adjacency, shares, node, label):
+    return _best(adjacency, shares, node, label, right.flip_edge, lambda z, label: z.max())
+
+
+@wrong("box_evasion", "far from the boundary")
+def box_that_ends_early(x, w, b):
+    found = right.box_evasion(x, w, b)
+    near = (found - x).abs().amax(1) < 0.5
+    return torch.where(near[:, None], found, x)

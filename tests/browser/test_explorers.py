@@ -16,7 +16,7 @@ FEW = {
     "09": {"n_images": 90, "n_train": 900, "queries": 300},
     "10": {"n_images": 120, "n_train": 300, "steps": 20},
     "11": {"n_train": 1500, "n_images": 500, "stamps": (0.0, 0.02, 0.08)},
-    "12": {"n_images": 60, "n_nodes": 12, "steps": 10},
+    "12": {"n_images": 80, "steps": 10},
     "13": {"n_images": 20, "n_train": 300, "passes": 600, "restarts": 1},
     "14": {"n_images": 30, "n_gan": 4, "steps": 5},
     "15": {"n_images": 40, "steps": 10},

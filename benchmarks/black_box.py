@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from advcourse import attacks, data, models
 from advcourse.attacks import Oracle, Trace
@@ -249,10 +250,10 @@ def main():
     lines = [HEAD.format(**about)]
     if options.quick:
         lines += ["**Without the peers.**", ""]
-    for section in SECTIONS:
+    for section in tqdm(SECTIONS, desc="sections"):
         lines += [*section(images, model, x, y, options.quick), ""]
+        tqdm.write("\n".join(lines))
     RESULT.write_text("\n".join(lines), encoding="utf-8")
-    print("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..randomness import source_of
 from .inputs import check_inputs, check_model, check_options, frozen, logits
 from .oracle import behind, part_of
 
@@ -43,9 +44,7 @@ def attack(function=None, *, labels=False):
                 raise TypeError(f"{function.__name__}() has no argument {name!r}; it has {known}")
         check_inputs(x, y, target, bounds, generator)
         check_options(options, options_known)
-        if generator is None:  # the global random state is the caller's, not ours
-            generator = torch.Generator(device=x.device)
-            generator.seed()
+        generator = source_of(generator, x.device)
         # A hook sees the whole batch at every step, so such a batch is not split.
         parts = 1 if on_step else max(1, math.ceil(len(x) / chunk_size(model, x)))
         if on_step:  # counted here, so that an attack with restarts or rounds counts on

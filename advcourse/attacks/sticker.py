@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from safetensors.torch import load_file, save_file
 
+from ..randomness import source_of
 from .inputs import check_count, check_number, one_of
 
 SHAPES = ("square", "round")
@@ -53,9 +54,7 @@ class Patch:
         size * size stands for none of them.
         """
         check_fits(x, self.size, self.rotate if angle is None else angle, angle is None)
-        if generator is None:  # the global random state is the caller's, not ours
-            generator = torch.Generator()
-            generator.seed()
+        generator = source_of(generator)
         draw = torch.rand(len(x), 3, generator=generator, device=generator.device).to(x.device)
         turn = self.rotate * (2 * draw[:, 2] - 1)
         turn = (turn if angle is None else torch.full_like(turn, angle)).deg2rad()
@@ -94,9 +93,7 @@ class Patch:
     def random(cls, size, channels=1, shape="square", rotate=0.0, generator=None):
         """Return a patch of random pixels in [0, 1]: the control that a real one has to beat."""
         mask = outline(size, shape)
-        if generator is None:
-            generator = torch.Generator()
-            generator.seed()
+        generator = source_of(generator)
         draw = torch.rand(channels, size, size, generator=generator, device=generator.device)
         return cls(draw, mask.to(draw.device), check_turn("rotate", rotate))
 

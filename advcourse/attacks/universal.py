@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import torch
 from tqdm.auto import tqdm
 
+from ..randomness import source_of
 from .contract import frozen, input_gradient
 from .inputs import check_count, check_inputs, check_model, check_size, is_a, logits, one_of
 from .objectives import margin
@@ -94,9 +95,7 @@ def ready(model, x, y, target, bounds, generator):
     check_inputs(x, y, target, bounds, generator)
     if not len(x):
         raise ValueError("x: no images to learn from; pass at least one")
-    if generator is None:  # the global random state is the caller's, not ours
-        generator = torch.Generator()
-        generator.seed()
+    generator = source_of(generator)
     with torch.inference_mode(False), torch.enable_grad(), frozen(model):
         x, y = x.detach().clone(), y.long().clone()
         target = None if target is None else target.long().clone()

@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
+from ..randomness import source_of
 from . import changes
 from .camera import camera
-from .changes import fresh
 from .compression import jpeg
 
 
@@ -38,7 +38,7 @@ class Step(nn.Module):
         for name in given:
             if name not in self.ranges:
                 raise ValueError(f"{name}: this step draws {', '.join(self.ranges)}; drop it")
-        generator = fresh(generator)
+        generator = source_of(generator)
         return self.change(x, generator, **self.draw(len(x), generator) | given)
 
     def extra_repr(self):
@@ -146,7 +146,7 @@ class Chain(nn.Module):
             raise ValueError(
                 f"{unknown[0]}: no step draws it; there are {', '.join(sorted(known))}"
             )
-        generator = fresh(self.generator if generator is None else generator)
+        generator = source_of(self.generator if generator is None else generator)
         for step in self.steps:
             x = step(x, generator, **{k: v for k, v in given.items() if k in step.ranges})
         return x

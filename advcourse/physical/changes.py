@@ -8,6 +8,8 @@ import math
 import torch
 import torch.nn.functional as F
 
+from ..randomness import source_of
+
 WIDEST = 4.0  # sigma of a blur in pixels: what a kernel of 25 pixels holds
 
 
@@ -101,13 +103,7 @@ def noise(x, std, generator=None):
     """Add the sensor's Gaussian noise of standard deviation `std`, and clip to [0, 1]."""
     std = per_picture("std", std, x, 0, 1)
     device = generator.device if generator is not None else x.device
-    draw = torch.randn(x.shape, generator=fresh(generator, device), device=device, dtype=x.dtype)
+    draw = torch.randn(
+        x.shape, generator=source_of(generator, device), device=device, dtype=x.dtype
+    )
     return (x + std * draw.to(x.device)).clamp(0, 1)
-
-
-def fresh(generator, device="cpu"):
-    """Return the generator, or a new one with a random seed: the global state is left alone."""
-    if generator is None:
-        generator = torch.Generator(device)
-        generator.seed()
-    return generator

@@ -8,7 +8,8 @@ from tqdm.auto import tqdm
 from ..attacks import pgd
 from ..attacks.contract import chunk_size, frozen, logits
 from ..attacks.inputs import check_inputs, check_share, is_a
-from .poisoned import Poisoned, draw_rows, source_of
+from ..randomness import source_of
+from .poisoned import Poisoned, draw_rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from tqdm.auto import tqdm
 
 from ..attacks.inputs import check_count, check_labels, check_number, check_size
-from .poisoned import Poisoned, check_training_set, source_of
+from ..randomness import source_of
+from .poisoned import Poisoned, check_training_set
 
 
 def rbf(centers, width):

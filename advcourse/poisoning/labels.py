@@ -3,6 +3,7 @@
 import torch
 
 from ..attacks.inputs import one_of
+from ..randomness import source_of
 from .poisoned import (
     Poisoned,
     beside_boundary,
@@ -10,7 +11,6 @@ from .poisoned import (
     draw_rows,
     how_many_classes,
     other_class,
-    source_of,
 )
 
 WAYS = ("random", "next", "near", "far")

@@ -5,6 +5,7 @@ import torch
 from ..attacks.contract import frozen
 from ..attacks.inputs import check_count, check_size, one_of
 from ..attacks.pgd import bim
+from ..randomness import source_of
 from .poisoned import (
     Poisoned,
     beside_boundary,
@@ -13,7 +14,6 @@ from .poisoned import (
     how_many_classes,
     other_class,
     scores,
-    source_of,
 )
 
 PLACES = ("random", "copies", "boundary", "gradient")

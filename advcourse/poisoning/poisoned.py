@@ -43,14 +43,6 @@ def check_training_set(x, y, share, generator=None):
         )
 
 
-def source_of(generator):
-    """Return the generator, or a fresh one: the global random state is the caller's."""
-    if generator is None:
-        generator = torch.Generator()
-        generator.seed()
-    return generator
-
-
 def draw_rows(n, count, generator, device):
     """Return `count` different row numbers below n, at random."""
     return torch.randperm(n, generator=generator, device=generator.device)[:count].to(device)

@@ -123,10 +123,8 @@ class AttackExplorer(Explorer):
         row, part = self.rows[name], slice(image, image + 1)
         x, y = self.x[part], self.y[part]
         options = {row.strength: strength} if row.strength else {}
-        takes_steps = (
-            "steps" in inspect.signature(row.function).parameters
-        )  # else it counts queries
-        options |= {"steps": self.steps} if takes_steps else {}
+        if "steps" in inspect.signature(row.function).parameters:  # what counts queries has none
+            options["steps"] = self.steps
         options |= self.options.get(name, {})
         aim = torch.full_like(y, target) if target >= 0 else None
         path = [x]

@@ -13,10 +13,14 @@ SPANS = {"naive Bayes": 20.0, "linear SVM": 2.0}  # scores from -span to span fi
 CAUGHT, PASSED = "#d55e00", "#0072b2"  # the colors of spam and ham in the figures
 
 
+def span_of(name):
+    """Return the score that fills the bar of a filter of that name."""
+    return next((span for kind, span in SPANS.items() if name.startswith(kind)), 10.0)
+
+
 def bar(name, score):
     """Return one filter's verdict as HTML: a bar that starts at the threshold, and words."""
-    span = next((v for k, v in SPANS.items() if name.startswith(k)), 10.0)
-    share = 50 * min(abs(score) / span, 1)
+    share = 50 * min(abs(score) / span_of(name), 1)
     left = 50 if score > 0 else 50 - share
     color, said = (CAUGHT, "spam: caught") if score > 0 else (PASSED, "ham: passes")
     return (

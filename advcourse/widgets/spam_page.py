@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .spam import BUTTONS, CAUGHT, MOST, PASSED, SPANS, bar, signed
+from .spam import BUTTONS, CAUGHT, MOST, PASSED, bar, signed, span_of
 
 SCRIPT = Path(__file__).resolve().parents[1] / "templates" / "advcourse" / "spam.js"
 # The first control that is touched compiles the script; all call what it returns.
@@ -63,8 +63,12 @@ class SpamPage:
 
     @staticmethod
     def _filter(f):
-        span = next((v for k, v in SPANS.items() if f.name.startswith(k)), 10.0)
-        kept = {"name": f.name, "bias": f.bias, "scaled": f.scale is not None, "span": span}
+        kept = {
+            "name": f.name,
+            "bias": f.bias,
+            "scaled": f.scale is not None,
+            "span": span_of(f.name),
+        }
         return kept | {"weights": packed(f.weights)}
 
     def __repr__(self):

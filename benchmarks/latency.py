@@ -99,10 +99,10 @@ def run(moves):
         notebook = Path(folder) / "latency.ipynb"
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), notebook)
         (Path(folder) / "lab").mkdir()
-        with serve(notebook, Path(folder) / "lab") as address:
+        with serve(Path(folder) / "lab") as lab:
             browser = playwright.chromium.launch(executable_path=find_chromium(), args=QUIET)
             page = browser.new_page(viewport={"width": 1280, "height": 1400})
-            page.goto(address, timeout=120_000)
+            page.goto(lab.open(notebook), timeout=120_000)
             page.wait_for_function("() => !!window.jupyterapp", timeout=60_000)
             if not page.evaluate(RUN_ALL):
                 raise RuntimeError("a cell of the benchmark's notebook failed")

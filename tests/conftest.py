@@ -1,13 +1,17 @@
 """What all tests share: fair shares of the machine, the data sets, a browser, room to write."""
 
+import itertools
 import os
 import re
 import shutil
+from collections import defaultdict
 
+import nbformat
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from advcourse import doctor
+from tests.repo import LISTEN, MOVE
 
 # Read by the checks: a solution that its own check judges wrong raises, and the test fails.
 os.environ["ADVCOURSE_STRICT"] = "1"
@@ -33,6 +37,25 @@ def pytest_xdist_make_scheduler(config, log):
     # In the order of collection, browsers first: a long test that starts last is waited for.
     config.option.loadscopereorder = False
     return ByNotebook(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """Let nbval's runs move every slider too: a cell before a notebook's own, and one after them."""
+    moved = []
+    for parent, cells in itertools.groupby(items, lambda item: item.parent):
+        cells = list(cells)
+        if type(parent).__name__ == "IPyNbFile":
+            first, last = type(cells[0]).from_parent, cells[-1].cell_num + 1
+            cells.insert(0, first(parent, **surrounding("listens", -1, LISTEN)))
+            cells.append(first(parent, **surrounding("controls", last, f"{MOVE}\n_mover.blame()")))
+        moved += cells
+    items[:] = moved
+
+
+def surrounding(name, number, source):
+    """Return the arguments of an nbval cell that the notebook itself does not have."""
+    cell = nbformat.v4.new_code_cell(source)
+    return {"name": name, "cell_num": number, "cell": cell, "options": defaultdict(bool)}
 
 
 @pytest.fixture(params=["digits", "mnist"])

@@ -8,6 +8,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# A cell before a notebook's own, and one after them. The path is taken back, lest a notebook import
+# from it.
+LISTEN = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "tests" / "notebooks")!r})
+import mover as _mover
+sys.path.pop(0)
+_mover.listen()
+"""
+MOVE = "_mover.move_everything()"
+
 
 def notebooks(*rooms):
     """Return the notebooks of `rooms` ("lectures", "solutions", "labs"; none: all), sorted."""

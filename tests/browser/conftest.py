@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.browser.lab import serve
 from tests.repo import ROOT
 
 LOCAL = re.compile(r"^\w+://(127\.0\.0\.1|localhost)[:/]")
@@ -18,6 +19,13 @@ def browser(chromium):
         browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def lab(chromium, tmp_path_factory):
+    """The one JupyterLab that all tests of a worker open their notebooks in."""
+    with serve(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
 
 
 @pytest.fixture

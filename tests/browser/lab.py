@@ -1,5 +1,6 @@
-"""A JupyterLab that knows nothing of its user's, for the browser test and the benchmark."""
+"""A JupyterLab that knows nothing of its user's, for the browser tests and the benchmark."""
 
+import json
 import os
 import secrets
 import shutil
@@ -9,6 +10,8 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 # The front end's own promises. To wait for the idle mark on the page loses about one run in three.
 RUN_ALL = """async () => {
@@ -22,12 +25,34 @@ RUN_ALL = """async () => {
 }"""
 
 
+@dataclass(frozen=True)
+class Lab:
+    """A running JupyterLab: where its notebooks lie, its port, the token that opens it."""
+
+    root: Path
+    port: int
+    token: str
+
+    def open(self, notebook):
+        """Copy `notebook` to the server, end the kernels of others; return the copy's address."""
+        shutil.copy(notebook, self.root)
+        for session in json.load(self.ask("api/sessions")):
+            self.ask(f"api/sessions/{session['id']}", "DELETE").close()
+        return self.address(f"lab/tree/{notebook.name}") + "&reset"
+
+    def ask(self, path, method="GET"):
+        request = urllib.request.Request(self.address(path), method=method)
+        return urllib.request.urlopen(request, timeout=30)
+
+    def address(self, path):
+        return f"http://127.0.0.1:{self.port}/{path}?token={self.token}"
+
+
 @contextmanager
-def serve(notebook, folder):
-    """Start JupyterLab on a copy of `notebook` inside the empty `folder`; yield its address."""
+def serve(folder):
+    """Start JupyterLab in the empty `folder`; yield the `Lab`."""
     home, root = folder / "home", folder / "root"
     root.mkdir()
-    shutil.copy(notebook, root)
     places = ("LAB_WORKSPACES_DIR", "LAB_SETTINGS_DIR", "_RUNTIME_DIR", "_CONFIG_DIR", "_DATA_DIR")
     own = {f"JUPYTER{place}": str(home / place.strip("_").lower()) for place in places}
     settings = home / "lab_settings_dir" / "@jupyterlab" / "apputils-extension"
@@ -47,8 +72,9 @@ def serve(notebook, folder):
             command, env={**os.environ, **own}, stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        await_server(server, f"http://127.0.0.1:{port}/api/status?token={token}", log)
-        yield f"http://127.0.0.1:{port}/lab/tree/{notebook.name}?token={token}&reset"
+        lab = Lab(root, port, token)
+        await_server(server, lab.address("api/status"), log)
+        yield lab
     finally:
         server.terminate()  # it shuts its kernels down
         server.wait(timeout=60)

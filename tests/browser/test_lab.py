@@ -2,21 +2,12 @@
 
 import time
 
-import pytest
-
 from tests.browser.conftest import PIXELS, drag
-from tests.browser.lab import RUN_ALL, serve
+from tests.browser.lab import RUN_ALL
 from tests.repo import ROOT
 
 LECTURE = ROOT / "lectures" / "04_fgsm.ipynb"
 SECOND = 1000  # playwright counts in milliseconds
-
-
-@pytest.fixture(scope="module")
-def jupyterlab(tmp_path_factory):
-    """The address of the lecture's copy in a JupyterLab of its own."""
-    with serve(LECTURE, tmp_path_factory.mktemp("lab")) as address:
-        yield address
 
 
 class Explorer:
@@ -83,8 +74,8 @@ class Explorer:
         raise AssertionError("no attack of the menu has iterations")
 
 
-def test_both_sliders_move_picture_and_words(page, jupyterlab, screenshots):
-    page.goto(jupyterlab, timeout=120 * SECOND)
+def test_both_sliders_move_picture_and_words(page, lab, screenshots):
+    page.goto(lab.open(LECTURE), timeout=120 * SECOND)
     page.wait_for_function("() => !!window.jupyterapp", timeout=60 * SECOND)
     assert page.evaluate(RUN_ALL), "a cell failed"
     explorer = Explorer(page)

@@ -1,26 +1,24 @@
-"""One execution per notebook and data set, every slider moved, for all tests that look at it."""
+"""One execution of every notebook with other settings, for all tests that look at it.
+
+nbval runs each notebook as it is committed, on MNIST where that is on disk (tests/conftest.py); here
+papermill runs it on the embedded digits, with another seed and a third of its counts. Both move
+every slider. So each notebook runs once per data set.
+"""
 
 import ast
 import functools
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import nbformat
 import papermill
 import pytest
 
-# Cells around the notebook's own. The path is taken back, lest a notebook import from it.
-PROLOGUE = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-import mover as _mover
-sys.path.pop(0)
-_mover.listen()
-"""
+from tests.repo import LISTEN, MOVE
+
 # What makes a notebook slow. nbval runs the same notebook with all of it; here a third will do.
 COUNTS = ("n_images", "n_train", "n_gan", "n_votes", "passes", "steps")
 FEW = 3
-EPILOGUE = ("_mover.move_everything()", "_mover.report()")
+EPILOGUE = (MOVE, "_mover.report()")
 
 
 @dataclass
@@ -42,11 +40,11 @@ def fewer(notebook):
 
 @functools.cache
 def execute(path, dataset, seed):
-    """Run the notebook at `path` by papermill between `PROLOGUE` and `EPILOGUE`."""
+    """Run the notebook at `path` by papermill between `LISTEN` and `EPILOGUE`."""
     notebook = nbformat.read(path, as_version=4)
     own = [cell.id for cell in notebook.cells]
     new = nbformat.v4.new_code_cell
-    notebook.cells = [new(PROLOGUE), *notebook.cells, *map(new, EPILOGUE)]
+    notebook.cells = [new(LISTEN), *notebook.cells, *map(new, EPILOGUE)]
     try:
         done = papermill.execute_notebook(
             notebook,
@@ -64,10 +62,10 @@ def execute(path, dataset, seed):
 
 
 @pytest.fixture
-def run(notebook, dataset):
-    """The `Run` of the test's notebook on its data set; one execution, however many tests."""
+def run(notebook):
+    """The `Run` of the test's notebook on the digits; one execution, however many tests."""
     # Another seed than the committed one: what holds for a single draw is not taught.
-    return execute(notebook, dataset, seed=7)
+    return execute(notebook, "digits", seed=7)
 
 
 def printed(cell):

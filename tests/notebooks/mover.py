@@ -56,6 +56,12 @@ def report():
     display({"application/json": {"swallowed": swallowed, "moved": moved}}, raw=True)
 
 
+def blame():
+    """Raise with everything that went wrong, where the runner asks nobody to read `report`."""
+    if swallowed:
+        raise AssertionError("\n".join(swallowed))
+
+
 def controls(kinds):
     """List the widgets of some kinds that a hand could move now."""
     return [x for x in list(_instances.values()) if isinstance(x, kinds) and not x.disabled]

@@ -11,7 +11,7 @@ PYTEST := $(PY) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env 
 NO_NEWS := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
 
 .DEFAULT_GOAL := help
-.PHONY: help course site lab labs test lint train bench doctor clean
+.PHONY: help course site lab labs test check lint train bench doctor clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ labs: .venv/course.stamp  ## generate labs/ from solutions/
 
 test: lint  ## install the test tools too, then run every test
 	$(PYTEST) $(wildcard tests lectures solutions labs)
+
+check: lint  ## after every change: rules, unit tests, structure, stale labs; no notebook runs
+	$(PYTEST) -m "not slow and not executes" tests/unit tests/notebooks
 
 lint: .venv/test.stamp  ## ruff's rules and format
 	$(PY) -m ruff check . && $(PY) -m ruff format --check .

@@ -63,6 +63,7 @@ OURS = {
     "deepfool": {
         "ours": ours("deepfool", steps=50, overshoot=0.02),
         "ours, 4 candidates": ours("deepfool", steps=50, overshoot=0.02, candidates=4),
+        "ours, 8 halvings": ours("deepfool", steps=50, overshoot=0.02, halvings=8),
     },
     "cw": _CW,
     "cw-targeted": _CW,

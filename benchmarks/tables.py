@@ -127,7 +127,7 @@ GOALS = [
     ("pgd-l2", SAME, "the same with the peers' steps", as_low_as_peers("robust", *PGD_L2)),
     *(
         ("deepfool", label, text, check)
-        for label in ("ours", "ours, 4 candidates")
+        for label in ("ours", "ours, 4 candidates", "ours, 8 halvings")
         for text, check in (
             ("2 x as fast as adv-lib", faster(2, "adv-lib", 1000 / 690)),
             ("median l2 at most 1.771", at_most("norm", 1.771)),

@@ -40,8 +40,14 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(items):
-    """Let nbval's runs move every slider too: a cell before a notebook's own, and one after them."""
+    """Let nbval's runs move every slider too: a cell before a notebook's own, and one after them.
+
+    And mark what waits for a notebook's execution: `make check` goes without.
+    """
     moved = []
+    for item in items:
+        if "run" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.executes)
     for parent, cells in itertools.groupby(items, lambda item: item.parent):
         cells = list(cells)
         if type(parent).__name__ == "IPyNbFile":

@@ -3,7 +3,8 @@
 import torch
 
 from .contract import attack, derivative, succeeded
-from .inputs import logits, no_target
+from .inputs import check_halvings, logits, no_target
+from .nearer import nearer
 from .projection import along, length
 
 
@@ -16,6 +17,7 @@ def deepfool(
     steps=50,
     overshoot=0.02,
     candidates=10,
+    halvings=0,
     target=None,
     bounds=(0.0, 1.0),
     generator=None,
@@ -26,14 +28,17 @@ def deepfool(
     Each step takes the model for linear, finds the nearest of the hyperplanes between y and the
     `candidates` - 1 likeliest other classes, and goes to its foot, clipped to `bounds`.
     overshoot: the share by which the whole change is lengthened, so that it ends beyond the
-    boundary and not on it. Returns x itself where it was misclassified already, and where `steps`
-    steps did not suffice. Raises ValueError for bad input, and for a target.
+    boundary and not on it. halvings: how often the last tenth of the way is halved in search of a
+    nearer success, one forward pass each; with some the result lies on the boundary, and the
+    overshoot is gone. Returns x itself where it was misclassified already, and where `steps` steps
+    did not suffice. Raises ValueError for bad input, and for a target.
     Source: Moosavi-Dezfooli, Fawzi and Frossard 2016, "DeepFool: a simple and accurate method to
     fool deep neural networks"; lecture 06.
     """
     no_target("deepfool", target)
     if candidates < 2:
         raise ValueError(f"candidates: {candidates} leaves no boundary; pass 2 classes or more")
+    check_halvings(halvings)
     found, foot, x_adv = x.clone(), x.clone(), x.clone()
     rows = torch.arange(len(x), device=x.device)  # who has not crossed yet
     for step in range(steps + 1):
@@ -50,7 +55,7 @@ def deepfool(
         x_adv[rows] = (x[rows] + (1 + overshoot) * (foot - x)[rows]).clamp(*bounds)
         if on_step:
             on_step(step + 1, x_adv.clone())
-    return found
+    return nearer(model, x, found, y, halvings)
 
 
 def nearest_hyperplane(model, x, y, candidates=10):

@@ -126,6 +126,12 @@ def check_count(name, value, said="is no count; pass a whole number >= 1"):
     check_number(name, value, lambda v: is_a(numbers.Integral, v) and v >= 1, said)
 
 
+def check_halvings(value):
+    """Raise a ValueError unless `value` is a whole number >= 0."""
+    whole = "is no count; pass a whole number >= 0"
+    check_number("halvings", value, lambda v: is_a(numbers.Integral, v) and v >= 0, whole)
+
+
 def check_share(name, value, said="is no share; pass a number in [0, 1]"):
     """Raise a ValueError unless `value` is a number in [0, 1]."""
     check_number(name, value, lambda v: 0 <= v <= 1, said)

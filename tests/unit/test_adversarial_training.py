@@ -146,6 +146,7 @@ def hardened(request, dataset):
     return models.load("cnn", images, variant=request.param), images
 
 
+@pytest.mark.slow
 def test_hardened_models_withstand_the_attack_that_they_know(hardened):
     """And the undefended one of the same architecture does not: the same images, the same attack."""
     model, images = hardened

@@ -50,6 +50,7 @@ def test_intervals(dataset, variant, eps):
     must_hold(certified_ibp(model, x, y, eps), survivors(model, x, y, eps), least)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("eps", [0.01, 0.03, 0.06])
 def test_one_matrix_for_all_images(dataset, eps):
     model, x, y = case(dataset, "tiny", "l1l2")

@@ -16,6 +16,7 @@ def test_unknown_name():
         defended.load("prayer", IMAGES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", defended.CATALOG)
 def test_every_defense_under_its_attackers(name):
     """Adaptive contains unaware, so it never leaves more; a certificate never exceeds either."""

@@ -226,6 +226,20 @@ def test_deepfool_in_the_box_and_with_few_candidates():
     assert bool((expected > 1.001 * nearest(weight, bias, x, y, WIDE)).any())
 
 
+def test_deepfool_halves_the_way_back():
+    model, weight, bias = linear(1, 12, 6)
+    x, y = images(model, 50, 1, 12)
+    options = {"overshoot": 0.08, "bounds": WIDE}
+    far, near = (attacks.deepfool(model, x, y, halvings=n, **options) for n in (0, 10))
+    ratios = [distances(z - x, "l2") / nearest(weight, bias, x, y, WIDE) for z in (far, near)]
+    torch.testing.assert_close(ratios[0], torch.full_like(ratios[0], 1.08), rtol=1e-4, atol=0)
+    # The last tenth of 1.08, halved ten times: so near at most, and not within the boundary.
+    assert bool((ratios[1] < 1 + 0.108 / 2**10 + 1e-5).all())
+    assert bool((lead(model, near, y) < 0).all())
+    with pytest.raises(ValueError, match="halvings: -1 is no count"):
+        attacks.deepfool(model, x, y, halvings=-1)
+
+
 def far_enough(distance, most=10):
     """Return which images to attack: an Adam step must be small beside the distance."""
     return ((distance > 0.3) & (distance < torch.inf)).nonzero()[:most, 0]

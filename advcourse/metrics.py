@@ -10,6 +10,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from .attacks.contract import chunk_size, frozen, logits
+from .attacks.inputs import check_labels
 from .attacks.oracle import Oracle, behind, part_of
 
 
@@ -70,6 +71,7 @@ def evaluate(model, x, y, attack=None, *, target=None, batch_size=None, progress
     """
     if not len(x) or len(x) != len(y):
         raise ValueError(f"x, y: {len(x)} images and {len(y)} labels; pass as many of each, not 0")
+    check_labels("y", y, x)
     if target is not None and len(target) != len(x):
         raise ValueError(f"target: {len(target)} classes for {len(x)} images; pass one per image")
     batch_size = batch_size or chunk_size(model, x)
@@ -159,6 +161,7 @@ def outcomes(system, x, y, batch_size=None):
     """
     if not len(x) or len(x) != len(y):
         raise ValueError(f"x, y: {len(x)} images and {len(y)} labels; pass as many of each, not 0")
+    check_labels("y", y, x)
     with frozen(system):
         parts = x.split(batch_size or chunk_size(system, x))
         z = torch.cat([logits(system, part) for part in parts])

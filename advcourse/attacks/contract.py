@@ -113,6 +113,12 @@ def derivative(total, x, again=False):
             "gradient to follow; put attacks.BPDA in place of the step that has none (a threshold, "
             "round, argmax, detach), or use a black-box attack"
         )
+    if not bool(gradient.sum().isfinite()) and not bool(gradient.isfinite().all()):
+        raise ValueError(
+            "model: its gradient with respect to x is not finite, and an attack that follows it "
+            "would call the model robust; look for a root, a power, a norm or a logarithm at 0 and "
+            "keep its argument away from there (x.clamp(min=1e-6))"
+        )
     return gradient
 
 

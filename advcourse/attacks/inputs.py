@@ -20,26 +20,13 @@ SIZES = (
     "weight",
 )
 COUNTS = ("steps", "restarts", "candidates", "binary_search_steps", "queries", "directions")
+NOT_ZERO = ("learning_rate", "initial_c", "initial_eps")  # with 0 nothing would ever move
+SWITCHES = ("early_stop", "random_start")
 
 
 def check_inputs(x, y, target, bounds, generator):
     """Raise a ValueError that names the argument, its value and the mend."""
-    lo, hi = bounds
-    if not lo < hi:
-        raise ValueError(f"bounds: {bounds} is not a range; pass (lowest, highest) pixel value")
-    if not isinstance(x, torch.Tensor) or not x.is_floating_point() or x.ndim < 2:
-        got = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, torch.Tensor) else type(x).__name__
-        raise ValueError(f"x: got {got}; pass a float tensor of shape (N, ...), pixels in {bounds}")
-    if x.numel():
-        low, high = (v.item() for v in torch.aminmax(x.detach()))
-        if math.isnan(low) or math.isnan(high):
-            raise ValueError("x: contains NaN; find where it comes from before you attack")
-        lowest, highest = torch.tensor(bounds, dtype=x.dtype).tolist()  # 0.8 is none in float32
-        if low < lowest or high > highest:
-            raise ValueError(
-                f"x: values from {low:.4g} to {high:.4g} leave the bounds {bounds}; scale pixels "
-                "to [0, 1] and put any normalization into the model's first layer"
-            )
+    check_pixels(x, bounds)
     check_labels("y", y, x)
     if target is not None:
         check_labels("target", target, x)
@@ -49,9 +36,33 @@ def check_inputs(x, y, target, bounds, generator):
         )
 
 
+def check_pixels(x, bounds=(0.0, 1.0)):
+    """Raise a ValueError unless x is a float tensor [N, ...] within finite bounds, up to rounding."""
+    lo, hi = bounds
+    if not (lo < hi and math.isfinite(lo) and math.isfinite(hi)):
+        raise ValueError(
+            f"bounds: {bounds} is not a range; pass (lowest, highest) pixel value, both finite"
+        )
+    if not isinstance(x, torch.Tensor) or not x.is_floating_point() or x.ndim < 2:
+        got = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, torch.Tensor) else type(x).__name__
+        raise ValueError(f"x: got {got}; pass a float tensor of shape (N, ...), pixels in {bounds}")
+    if x.layout is not torch.strided:
+        raise ValueError(f"x: got a tensor of layout {x.layout}; pass x.to_dense()")
+    if x.numel():
+        low, high = (v.item() for v in torch.aminmax(x.detach()))
+        if math.isnan(low) or math.isnan(high):
+            raise ValueError("x: contains NaN; find where it comes from before you attack")
+        slack = 4 * torch.finfo(x.dtype).eps * max(abs(lo), abs(hi))  # 0.8 is none in float32
+        if low < lo - slack or high > hi + slack:
+            raise ValueError(
+                f"x: values from {low:.7g} to {high:.7g} leave the bounds {bounds}; scale pixels "
+                "to [0, 1] and put any normalization into the model's first layer"
+            )
+
+
 def check_labels(name, labels, x):
     """Raise a ValueError unless `labels` holds one class number per example of x."""
-    if not isinstance(labels, torch.Tensor) or labels.dtype.is_floating_point:
+    if not isinstance(labels, torch.Tensor) or labels.dtype.is_floating_point or is_mask(labels):
         got = labels.dtype if isinstance(labels, torch.Tensor) else type(labels).__name__
         raise ValueError(f"{name}: got {got}; pass an int64 tensor of class numbers, shape (N,)")
     if labels.shape != x.shape[:1]:
@@ -78,6 +89,11 @@ def check_model(model, x, y, target, may_label=False):
     if may_label and isinstance(z, torch.Tensor) and z.dtype == torch.int64 and z.shape == (1,):
         return
     classes = logits(lambda x: z, x[:1]).shape[1]
+    if bool(z.isnan().any()):
+        raise ValueError(
+            "model: returns NaN for the first input, and what compares with NaN is neither robust "
+            "nor fooled; has its training diverged? Look at its weights before you attack"
+        )
     for name, labels in (("y", y), ("target", target)):
         if labels is not None and not 0 <= labels.min() <= labels.max() < classes:
             raise ValueError(
@@ -112,8 +128,12 @@ def check_options(options, known):
             continue
         if name in SIZES:
             check_size(name, value)
+        if name in NOT_ZERO and value == 0:
+            raise ValueError(f"{name}: 0 would leave everything where it is; pass a number > 0")
         if name in COUNTS:
             check_count(name, value)
+        if name in SWITCHES and not isinstance(value, bool):
+            raise ValueError(f"{name}: {value!r} is no switch; pass True or False")
 
 
 def check_size(name, value, said="is no size; pass a number >= 0, in pixel units"):
@@ -152,6 +172,11 @@ def one_of(name, value, allowed):
 def is_a(kind, value):
     """Tell whether `value` is a number of that kind; True and False are none."""
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def is_mask(labels):
+    """Tell whether the tensor `labels` holds truths, not numbers."""
+    return labels.dtype == torch.bool
 
 
 def no_target(name, target):

@@ -93,6 +93,8 @@ def along(amount, direction):
 def unit(gradient, p=2):
     """Return each gradient [N, ...] at lp length 1; a zero stays zero."""
     # A sure network's gradient can be so small that its squares vanish: first bring it to size 1.
-    largest = gradient.flatten(1).abs().amax(1).clamp(min=1e-38)
-    gradient = along(1 / largest, gradient)
-    return along(1 / length(gradient, p), gradient)
+    # Divided, not multiplied by what is 1 / largest: that overflows in half precision.
+    flat = gradient.flatten(1)
+    largest = flat.abs().amax(1, keepdim=True)
+    flat = flat / largest.where(largest > 0, torch.ones_like(largest))
+    return (flat / flat.norm(p=p, dim=1, keepdim=True).clamp(min=1)).view_as(gradient)

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 
 from .. import attacks
 from ..attacks.contract import frozen, input_gradient
+from ..attacks.inputs import check_pixels
 from ..attacks.pgd import Ball
 
 # Against a ball of this size a network trained from scratch stays at chance for epochs: its first
@@ -41,6 +42,7 @@ def trades(*, eps, beta=6.0, step=0.25, steps=7, warm_up=WARM_UP):
     """
 
     def objective(model, x, y, generator, done):
+        check_pixels(x)
         radius = eps * grown(done, warm_up)
         x_adv = farthest_answer(model, x, radius, step * radius, steps, generator)
         z = model(x)

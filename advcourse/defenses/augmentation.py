@@ -2,7 +2,7 @@
 
 import torch
 
-from ..attacks.inputs import check_share
+from ..attacks.inputs import check_pixels, check_share
 
 
 def noisy(std, probability=1.0, clip=True):
@@ -31,6 +31,7 @@ def negated(probability=0.5):
     check_share("probability", probability)
 
     def augment(model, x, y, generator):
+        check_pixels(x)
         return torch.where(_chosen(x, probability, generator), 1 - x, x), y
 
     return augment

@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..attacks.contract import chunk_size, frozen
-from ..attacks.inputs import check_inputs, check_model, check_share, check_size
+from ..attacks.inputs import check_inputs, check_model, check_pixels, check_share, check_size
 from .adversarial import grown
-from .penalties import flat_layers
+from .penalties import flat_layers, is_plain
 
 # A larger input gives a larger output, in every entry: such a layer maps corners to corners.
 MONOTONE = (nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Flatten)
@@ -33,14 +33,14 @@ def interval_bounds(model, low, high):
 
 def _through(layer, low, high):
     """Return the bounds after one layer."""
-    if isinstance(layer, nn.Dropout):
+    if is_plain(layer, nn.Dropout):
         return low, high
-    if isinstance(layer, MONOTONE):
+    if is_plain(layer, *MONOTONE):
         return layer(low), layer(high)
     middle, radius = (low + high) / 2, (high - low) / 2
-    if isinstance(layer, nn.Linear):
+    if is_plain(layer, nn.Linear):
         middle, radius = layer(middle), F.linear(radius, layer.weight.abs())
-    elif isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":
+    elif is_plain(layer, nn.Conv2d) and layer.padding_mode == "zeros":
         how = (layer.stride, layer.padding, layer.dilation, layer.groups)
         middle, radius = layer(middle), F.conv2d(radius, layer.weight.abs(), None, *how)
     else:
@@ -61,7 +61,7 @@ def worst_logits(model, x, y, eps):
     """
     check_size("eps", eps)
     *body, last = flat_layers(model)
-    if not isinstance(last, nn.Linear):
+    if not is_plain(last, nn.Linear):
         raise ValueError(f"model: the last layer is {last}; certificates need a Linear there")
     low, high = (x - eps).clamp(0, 1), (x + eps).clamp(0, 1)
     low, high = interval_bounds(nn.Sequential(*body), low, high)
@@ -104,6 +104,7 @@ def interval_training(eps, warm_up=0.5, share=0.5):
     check_share("share", share)
 
     def objective(model, x, y, generator=None, done=1.0):
+        check_pixels(x)
         ripe = grown(done, warm_up)
         worst = F.cross_entropy(worst_logits(model, x, y, eps * ripe), y)
         return (1 - share * ripe) * F.cross_entropy(model(x), y) + share * ripe * worst

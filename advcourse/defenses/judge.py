@@ -3,7 +3,7 @@
 import torch
 
 from ..attacks.contract import frozen
-from ..attacks.inputs import logits
+from ..attacks.inputs import check_labels, logits
 
 
 @torch.no_grad()
@@ -19,6 +19,7 @@ def judge(defended, x, y, unaware, *adaptive):
     for name, rows in (("y", y), ("unaware", unaware), *(("adaptive", a) for a in adaptive)):
         if not len(x) or len(rows) != len(x):
             raise ValueError(f"{name}: {len(rows)} for {len(x)} images; pass one for each, not 0")
+    check_labels("y", y, x)
     with frozen(defended):
         clean, left, *more = (
             logits(defended, batch).argmax(1) == y for batch in (x, unaware, *adaptive)

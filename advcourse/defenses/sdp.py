@@ -20,7 +20,7 @@ from torch import nn
 
 from ..attacks.contract import frozen
 from ..attacks.inputs import check_inputs, check_model, check_size, logits, one_of
-from .penalties import flat_layers
+from .penalties import flat_layers, is_plain
 
 STRAIGHT = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.Flatten, nn.Dropout)
 NORMS = {"spectral": 2, "frobenius": "fro"}
@@ -36,8 +36,8 @@ def two_layers(model, shape=(1, 28, 28)):
     """
     layers = flat_layers(model)
     body = layers[:-2]
-    ends = isinstance(layers[-1], nn.Linear) and isinstance(layers[-2:][0], nn.ReLU)
-    if not body or not ends or not all(isinstance(m, STRAIGHT) for m in body):
+    ends = is_plain(layers[-1], nn.Linear) and is_plain(layers[-2:][0], nn.ReLU)
+    if not body or not ends or not all(is_plain(m, *STRAIGHT) for m in body):
         raise ValueError(
             "model: this bound is for linear layers, then one ReLU, then one Linear; got "
             + ", ".join(type(m).__name__ for m in layers)

@@ -74,6 +74,12 @@ OWN = [  # an attack, its argument, values that are none, the message's start
     ("carlini_wagner", "objective", ("f0", "f8", 6), "objective: {!r} is not one of f1, f2, f3"),
     ("carlini_wagner", "box", ("none", None), "box: {!r} is not one of tanh, clip"),
     ("deepfool", "candidates", (1,), "candidates: {!r} leaves no boundary"),
+    ("deepfool", "halvings", (-1, 1.5, None), "halvings: {!r} is no count"),
+    ("pgd", "early_stop", ("yes", 1), "early_stop: {!r} is no switch; pass True or False"),
+    ("pgd", "random_start", ("no", 0), "random_start: {!r} is no switch"),
+    ("carlini_wagner", "learning_rate", (0,), "learning_rate: 0 would leave everything"),
+    ("carlini_wagner", "initial_c", (0, 0.0), "initial_c: 0 would leave everything"),
+    ("ddn", "initial_eps", (0,), "initial_eps: 0 would leave everything"),
 ]
 
 

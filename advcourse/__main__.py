@@ -62,7 +62,34 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--variant", help="standard, pgd, ... (default: all)")
     train.add_argument("--force", action="store_true", help="train even what is there")
     train.add_argument("--list", action="store_true", dest="listing", help="list the recipes")
+    train.add_argument(
+        "--literature",
+        action="store_true",
+        help="measure the published figures of lecture 18, and train what they need",
+    )
     train.set_defaults(command=_train)
+
+    arena = commands.add_parser(
+        "arena",
+        help="play every attack against every defense, one matrix (lecture 17)",
+        description="Play the matrix of lecture 17 on all cores, or on a Dask cluster. Cells that "
+        "were played are kept: after Ctrl-C, run the same command again.",
+    )
+    arena.add_argument("--dataset", default="auto", choices=["auto", "mnist", "digits", "fashion"])
+    arena.add_argument("--images", type=int, default=100, metavar="N", help="per cell, at most")
+    arena.add_argument("--eps", type=float, help="radius of the linf ball (default: the course's)")
+    arena.add_argument("--scheduler", metavar="tcp://...", help="a Dask cluster that is there")
+    arena.add_argument("--workers", type=int, help="processes here (default: one for each core)")
+    arena.add_argument("--rows", nargs="+", metavar="NAME", help="attacks (default: all)")
+    arena.add_argument("--columns", nargs="+", metavar="NAME", help="defenses (default: all)")
+    arena.add_argument("--force", action="store_true", help="play even what was played")
+    arena.add_argument(
+        "--folder", type=_folder, metavar="DIR", help="of the cells (default: build/arena)"
+    )
+    arena.add_argument(
+        "--gather", type=_folder, metavar="DIR", help="for authors: write one file, data/arena"
+    )
+    arena.set_defaults(command=_arena)
 
     doctor = commands.add_parser("doctor", help="check this machine and say what to mend")
     doctor.set_defaults(command=_doctor)
@@ -110,7 +137,25 @@ def _labs(args) -> int:
 def _train(args) -> int:
     from advcourse import checkpoints
 
+    if args.literature:
+        return _literature(args)
     return checkpoints.main(args.names, args.datasets, args.force, args.listing, args.variant)
+
+
+def _arena(args) -> int:
+    from advcourse.arena import command
+
+    whom = (args.rows, args.columns, args.scheduler, args.workers, args.force, args.folder)
+    return command.main(args.dataset, args.images, args.eps, *whom, args.gather)
+
+
+def _literature(args) -> int:
+    from advcourse.literature import work
+
+    try:
+        return work.main(args.datasets or (), args.force)
+    except ValueError as error:  # a data set without networks, a damaged file of results
+        return _complain(error)
 
 
 def _doctor(_args) -> int:

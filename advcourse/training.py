@@ -8,8 +8,11 @@ import torch.nn.functional as F
 from tqdm.auto import tqdm
 
 from .attacks.contract import frozen, logits
+from .attacks.inputs import check_labels
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop, "sgd": torch.optim.SGD}
+# RMSProp as Hinton introduced it and the blue team used it; PyTorch's own average is over .99.
+OPTIMIZERS["rmsprop9"] = functools.partial(torch.optim.RMSprop, alpha=0.9)
 
 
 def fit(
@@ -25,6 +28,7 @@ def fit(
     augment=None,
     objective=None,
     penalty=None,
+    stop=None,
     seed=0,
     progress=True,
     resume=None,
@@ -36,6 +40,7 @@ def fit(
     objective: (model, x, y, generator, done) -> scalar, instead of the cross-entropy, for example
     that of adversarial training; done: the part of the training that is over, in (0, 1].
     penalty: (model) -> scalar, added to the loss, for example an l1 or l2 norm of the weights.
+    stop: (model) -> whether this is enough, asked after every epoch, in eval mode.
     resume: a file that keeps the state after every epoch; an interrupted training goes on there.
     The model is left in eval mode. Same seed, same result; the global random state is left alone.
     Raises ValueError for unknown optimizers, lengths that differ, and a `resume` file of other
@@ -62,6 +67,8 @@ def fit(
             if factor:
                 factor.step()
             bar.set_postfix(loss=f"{losses[-1]:.4f}")
+            if stop and stop(model.eval()):
+                break
             state.keep(losses)
     state.forget()
     model.eval()
@@ -155,7 +162,11 @@ class Resume:
 
 @torch.no_grad()
 def accuracy(model, x, y, batch_size=1000):
-    """Return the share of x [N, ...] whose label y [N] the model predicts, in eval mode."""
+    """Return the share of x [N, ...] whose label y [N] the model predicts, in eval mode.
+
+    Raises ValueError unless y holds one class number per image.
+    """
+    check_labels("y", y, x)
     with frozen(model):
         right = [
             logits(model, a).argmax(1) == b

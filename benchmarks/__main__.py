@@ -6,7 +6,7 @@ What follows the name are the benchmark's own options, as in `python -m benchmar
 import importlib
 import sys
 
-NAMES = ("latency", "attacks", "defenses", "shared_changes", "beyond", "black_box")
+NAMES = ("latency", "attacks", "defenses", "shared_changes", "beyond", "black_box", "evaluation")
 
 if __name__ == "__main__":
     chosen = NAMES

@@ -143,6 +143,16 @@ def number(value, digits=0):
     return "∞" if math.isinf(value) else f"{value:.{digits}f}"
 
 
+def passes(model, x, queries, batch):
+    """Return the CPU seconds of the bare forward passes that answer so many queries of each image."""
+    begun = time.process_time()
+    with torch.no_grad():
+        for some, asked in zip(x.split(batch), queries.split(batch), strict=True):
+            for step in range(int(asked.max())):
+                model(some[asked > step])
+    return time.process_time() - begun
+
+
 def square_section(images, model, x, y, quick):
     """Return Square's table and its goals."""
     lines = ["## Square, linf", "", f"{len(x)} images, at most {QUERIES:,} queries each.", ""]
@@ -160,6 +170,7 @@ def square_section(images, model, x, y, quick):
                 found = attacks.square(part, *some, eps=eps, queries=QUERIES, generator=source)
                 won.append(attacks.ask_labels(model, found) != some[1])
             seconds, won = time.process_time() - begun, torch.cat(won)
+            least = passes(model, x, oracle.queries, batch)
             fell = torch.where(won, oracle.queries.double(), torch.inf).tolist()
             rows[label] = (won.double().mean().item(), median(fell), seconds)
         peers = {"torchattacks": torchattacks_square(eps), "ART": art_square(eps)}
@@ -180,6 +191,10 @@ def square_section(images, model, x, y, quick):
             goals.append(goal(f"{eps:g}: success at least .45", f"{own[0]:.3f}", own[0] >= 0.45))
         ratio = fast[2] / own[2]
         goals.append(goal(f"{eps:g}: batched, a tenth of the time", f"{ratio:.2f}", ratio <= 0.1))
+        goals.append(
+            f"- {eps:g}: the victim's forward passes alone, batched as there: {least:.2f} s, "
+            f"{least / own[2]:.2f} of the time one at a time."
+        )
     return [*lines, "", *goals]
 
 
@@ -194,7 +209,7 @@ def hop_skip_jump_section(images, model, x, y, quick):
     ]
     lines += [f"| entry | {heads} | seconds |", "|---|" + "---|" * (len(BUDGETS) + 1)]
     rows = {}
-    plain = {"candidates": 1, "directions": 100, "smooth": False}
+    plain = {"candidates": 1, "directions": 100, "smooth": False, "refined": False}
     for label, more in (("ours", {}), ("ours, Chen's settings", plain)):
         oracle, begun = Oracle(model, "labels", QUERIES), time.process_time()
         trace, source = Trace(oracle, x), torch.Generator().manual_seed(0)
@@ -222,7 +237,11 @@ def hop_skip_jump_section(images, model, x, y, quick):
         there = min([known[i], *(rows[label][0][i] for label in peers if label in rows)])
         text = f"{q:,} queries: at most the better peer's {there:.3f}"
         lines.append(goal(text, f"{own[i]:.3f}", own[i] <= there))
-    return [*lines, goal("at most 10 s", f"{seconds:.1f} s", seconds <= 10)]
+    lines.append(goal("at most 10 s", f"{seconds:.1f} s", seconds <= 10))
+    if "ART" in rows:  # the goal was set where ART took 19 s: a busy machine slows both
+        ratio = seconds / rows["ART"][1]
+        lines.append(goal("at most 10/19 of ART's time", f"{ratio:.2f}", ratio <= 10 / 19))
+    return lines
 
 
 def goal(text, measured, met):
@@ -238,6 +257,8 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks black_box")
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--quick", action="store_true", help="without the peers")
+    known = {section.__name__.removesuffix("_section"): section for section in SECTIONS}
+    parser.add_argument("--only", choices=known, help="measure one section, keep the others")
     options = parser.parse_args()
     torch.set_num_threads(1)
     images = data.load(options.dataset)
@@ -250,6 +271,15 @@ def main():
     lines = [HEAD.format(**about)]
     if options.quick:
         lines += ["**Without the peers.**", ""]
+    if options.only:
+        part = known[options.only](images, model, x, y, options.quick)
+        old = RESULT.read_text(encoding="utf-8")
+        start = old.index(part[0])
+        end = old.find("\n## ", start) + 1 or len(old)
+        new = "\n".join([*part, "", ""])
+        print(new)
+        RESULT.write_text(old[:start] + new + old[end:], encoding="utf-8")
+        return
     for section in tqdm(SECTIONS, desc="sections"):
         lines += [*section(images, model, x, y, options.quick), ""]
         tqdm.write("\n".join(lines))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from .adaptive import BPDA, EOT, Rescaled
 from .advgan import Generator, train_generator
+from .apgd import apgd
+from .apgd_targeted import apgd_targeted
 from .carlini_wagner import carlini_wagner
 from .contract import attack
 from .ddn import ddn
@@ -41,6 +43,8 @@ __all__ = [
     "Rescaled",
     "Round",
     "Trace",
+    "apgd",
+    "apgd_targeted",
     "ask",
     "ask_labels",
     "attack",
@@ -118,6 +122,7 @@ ATTACKS = (
     Attack("jsma", jsma, "both", "white box", "least l0", 8, "gamma", 0.2, True),
     Attack("square", square, "both", "black box", "linf", 9, "eps", iterates=True),
     Attack("hop_skip_jump", hop_skip_jump, "both", "black box", "least l2", 9, iterates=True),
+    Attack("apgd", apgd, "both", "white box", "linf", 17, "eps", iterates=True),
 )
 
 

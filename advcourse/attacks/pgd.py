@@ -139,9 +139,14 @@ class Ball:
         if self.norm == "linf":  # in the gradient's own memory: nothing is allocated
             moved = torch.add(x_adv, gradient.sign_(), alpha=size, out=gradient)
             return moved.clamp_(self.low, self.high)
-        delta = x_adv + size * unit(gradient, int(self.norm[1])) - self.x
-        near = project(delta, self.eps, self.norm, self.low - self.x, self.high - self.x)
-        return torch.clamp(self.x + near, self.low, self.high)
+        return self.inside(x_adv + size * unit(gradient, int(self.norm[1])))
+
+    def inside(self, points):
+        """Return the nearest allowed images to points [N, ...]."""
+        if self.norm == "linf":
+            return torch.clamp(points, self.low, self.high)
+        delta, room = points - self.x, (self.low - self.x, self.high - self.x)
+        return torch.clamp(self.x + project(delta, self.eps, self.norm, *room), self.low, self.high)
 
     def random_point(self, generator):
         """Return a uniformly random point of the ball, clipped to the bounds."""

@@ -1,11 +1,18 @@
 """A walk along the boundary by labels alone: what it asked, and the nearest success (lecture 09)."""
 
 import itertools
+import math
 
 import torch
 
 from .oracle import ORDERS, Oracle, ask_labels
-from .projection import along
+from .projection import along, unit
+
+# A turn ends at an angle this exact, as a share, and after so many questions.
+NARROW, TURNS = 0.03, 16
+# Of a search for the boundary, as a share of the distance: below what a probe moves along the normal,
+# its reach divided by the root of the number of pixels.
+FINE = 2e-4
 
 
 class Walk:
@@ -37,13 +44,13 @@ class Walk:
             self.show()
         return won
 
-    def probe(self, points, row):
-        """Return which of points [M, ...], all about one image, succeed, and keep the nearest."""
-        rows = torch.full((len(points),), row, device=points.device)
+    def probe(self, points, rows):
+        """Return which of points [M, ...], about these images [M], succeed, and keep the nearest."""
         won = self.succeed(points, rows)
         size = torch.where(won, self.distance(points, rows), torch.inf)
-        if size.amin() < self.size[row]:
-            self.best[row], self.size[row] = points[size.argmin()], size.amin()
+        for i in (size < self.size[rows]).nonzero()[:, 0].tolist():
+            if size[i] < self.size[rows[i]]:
+                self.best[rows[i]], self.size[rows[i]] = points[i], size[i]
         return won
 
     def succeed(self, points, rows):
@@ -75,6 +82,32 @@ class Walk:
             high[on] = torch.where(won, middle[on], high[on])
             low[on] = torch.where(won, low[on], middle[on])
             middle = (low + high) / 2
+
+    def turn(self, rows, at, slope, angle, bounds):
+        """Return successes [R, ...] at the boundary on a circle through x and `at`, and their angles.
+
+        x to `at` is its diameter, so each of its points is nearer than `at`; it lies in the plane of
+        that diameter and the slope. angle [R]: the ones that are tried first, in radians.
+        """
+        size, out = self.distance(at, rows), unit(at - self.x[rows])
+        aside = unit(slope - along((slope * out).flatten(1).sum(1), out))
+        low, high, ends = torch.zeros_like(size), torch.full_like(size, math.pi / 2), at.clone()
+        for _ in range(TURNS):
+            open_ = (high - low > NARROW * high) & (high > 1e-3) & (self.left[rows] > 0)
+            on = open_.nonzero()[:, 0]
+            if not len(on):
+                break
+            a, chord = angle[on], size[on] * angle[on].cos()
+            tried = along(chord * a.cos(), out[on]) + along(chord * a.sin(), aside[on])
+            tried = (self.x[rows[on]] + tried).clamp(*bounds)
+            won = self.ask(tried, rows[on])
+            ends[on[won]] = tried[won]
+            low[on], high[on] = torch.where(won, a, low[on]), torch.where(won, high[on], a)
+            # Doubled until one fails, or halved until one succeeds; then between the two.
+            free = (high >= math.pi / 2) & (2 * low < math.pi / 2)
+            angle = torch.where(free, 2 * low, torch.where(low > 0, (low + high) / 2, high / 2))
+        ends = self.search(rows, ends, FINE, 1 - 4 * FINE)
+        return ends, torch.where(low > 0, low, high / 2).clamp(0.02, 1)
 
     def show(self):
         """Give the hook the best successes so far."""

@@ -100,19 +100,20 @@ class GCN(nn.Module):
         self.bias = nn.Parameter(torch.zeros(classes))
 
     def forward(self, x, adjacency):
-        h = self._spread(self._dropped(x) @ self.first, adjacency) + self.offset
-        return self._spread(self._dropped(h.relu()) @ self.second, adjacency) + self.bias
+        h = spread(self._dropped(x) @ self.first, adjacency) + self.offset
+        return spread(self._dropped(h.relu()) @ self.second, adjacency) + self.bias
 
     def _dropped(self, x):
         if isinstance(x, Words):
             return x.dropped(self.dropout) if self.training else x
         return F.dropout(x, self.dropout, self.training)
 
-    def _spread(self, h, adjacency):
-        """Return adjacency @ h: every node hears its neighbors and itself."""
-        if adjacency.layout == torch.sparse_csr:  # symmetric: its own transpose
-            return _Times.apply(h, adjacency, adjacency)
-        return adjacency @ h
+
+def spread(h, adjacency):
+    """Return adjacency @ h, differentiable in h: every node hears its neighbors and itself."""
+    if adjacency.layout == torch.sparse_csr:  # symmetric: its own transpose
+        return _Times.apply(h, adjacency, adjacency)
+    return adjacency @ h
 
 
 def _glorot(rows, columns, generator):

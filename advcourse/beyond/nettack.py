@@ -16,26 +16,43 @@ from .suspicion import UNNOTICED, degree_test, ratios  # noqa: F401  (the test b
 PLACES = ("target", "neighbors")
 
 
-def surrogate(graph, *, steps=100, learning_rate=0.2, weight_decay=5e-6, seed=0):
+def surrogate(graph, *, steps=100, learning_rate=0.2, weight_decay=5e-6, guesses=False, seed=0):
     """Return the weights W [D, classes] of the linear model A A X W, trained on the training nodes.
 
-    It is the attacker's own: the victim's weights are not looked at. Same seed, same result.
-    Source: Wu 2019, "Simplifying graph convolutional networks", and Zügner 2018; lecture 12.
+    guesses: train it again, on all nodes, the unlabeled ones with the classes that the first fit
+    reads; a little stronger. It is the attacker's own: neither the victim's weights nor its answers
+    are looked at. Same seed, same result. Source: Wu 2019, "Simplifying graph convolutional
+    networks"; Lee 2013, "Pseudo-label"; Zügner 2018; lecture 12.
     """
     check_count("steps", steps)
-    adjacency = gcn.normalized(graph.edges, len(graph))
+    x, adjacency = gcn.inputs(graph)
     spread = (adjacency @ (adjacency @ gcn.shares(graph.features)))[graph.train]
     random = torch.Generator().manual_seed(seed)
     start = 0.01 * torch.randn(spread.shape[1], len(graph.classes), generator=random)
-    weights = start.to(spread.device).requires_grad_()
-    optimizer = torch.optim.Adam([weights], lr=learning_rate, weight_decay=weight_decay)
-    with torch.enable_grad():
-        for _ in range(steps):
-            loss = F.cross_entropy(spread @ weights, graph.labels[graph.train])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-    return weights.detach()
+
+    def fitted(read, labels, weight_decay):
+        weights = start.to(spread.device).clone().requires_grad_()
+        optimizer = torch.optim.Adam([weights], lr=learning_rate, weight_decay=weight_decay)
+        with torch.enable_grad():
+            for _ in range(steps):
+                loss = F.cross_entropy(read(weights), labels)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+        return weights.detach()
+
+    first = fitted(lambda weights: spread @ weights, graph.labels[graph.train], weight_decay)
+    if not guesses:
+        return first
+    guessed = _linear(x, adjacency, first).argmax(1)
+    guessed[graph.train] = graph.labels[graph.train]
+    # Guesses want more restraint than labels do.
+    return fitted(lambda weights: _linear(x, adjacency, weights), guessed, 10 * weight_decay)
+
+
+def _linear(x, adjacency, weights):
+    """Return A A X W [N, classes]: two rounds of hearing the neighbors, and nothing bent."""
+    return gcn.spread(gcn.spread(x @ weights, adjacency), adjacency)
 
 
 def attack(

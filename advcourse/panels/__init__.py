@@ -1,5 +1,6 @@
 """Figures that move: built once, then only what changes is drawn again (see panel.py)."""
 
+from .arena import arena_figure, arena_panel
 from .attack import attack_panel
 from .balls import ball_panel, projection_panel
 from .certificates import box_panel, vote_panel
@@ -8,6 +9,15 @@ from .detector import detector_panel
 from .gallery import gallery_panel
 from .graph import graph_panel, neighborhood
 from .hyperplanes import hyperplane_panel
+from .literature import (
+    crossing_panel,
+    negatives_figure,
+    penalty_figure,
+    published_line,
+    row_panel,
+    sweep_figure,
+)
+from .masks import Masked, mask_panel
 from .panel import NORM_NAMES, Panel
 from .path import path_panel
 from .physical import sign_panel
@@ -17,11 +27,15 @@ from .queries import queries_panel
 from .robust import boundary_panel, minimal_panel, versus_panel
 from .saliency import saliency_panel
 from .spam import count_plane, spam_panel, victims, weight_bars
+from .stairs import stairs_panel
 from .transforms import transform_panel
 
 __all__ = [
     "NORM_NAMES",
+    "Masked",
     "Panel",
+    "arena_figure",
+    "arena_panel",
     "attack_panel",
     "backdoor_panel",
     "ball_panel",
@@ -30,22 +44,30 @@ __all__ = [
     "component_figure",
     "cost_panel",
     "count_plane",
+    "crossing_panel",
     "detector_panel",
     "flip_figure",
     "gallery_panel",
     "graph_panel",
     "hyperplane_panel",
+    "mask_panel",
     "minimal_panel",
     "moments_panel",
+    "negatives_figure",
     "neighborhood",
     "path_panel",
+    "penalty_figure",
     "poison_panel",
     "projection_panel",
+    "published_line",
     "queries_panel",
+    "row_panel",
     "saliency_panel",
     "sign_panel",
     "spam_panel",
+    "stairs_panel",
     "step_panel",
+    "sweep_figure",
     "transform_panel",
     "versus_panel",
     "victims",

@@ -168,7 +168,8 @@ def test_chunks_differ_in_their_noise(row, monkeypatch):
     x = batch(1)[0].expand(107, -1, -1, -1)
     y = predict(Net().eval(), x)
     found = call(row, Net(), x, y, generator=seeded()).flatten(1)
-    if "queries" in parameters(row):  # a search that stops early, in a few pixels, often ends alike
+    # A search that stops early, in a few pixels, often ends alike; APGD's long steps end in corners.
+    if "queries" in parameters(row) or row.name == "apgd":
         assert not torch.equal(found[:53], found[54:])
     else:
         assert len(found.unique(dim=0)) == len(x)
@@ -212,10 +213,13 @@ def test_direction(row):
         return F.cross_entropy(model(x), labels, reduction="none")
 
     more = {"bounds": (-4, 4), **still(row)}
-    assert bool((loss(call(row, model, x, y, 0.01, **more), y) > loss(x, y)).all())
+    leaves = row.name == "apgd"  # at its random start, whoever is wrong already
+    told = predict(model, x)
+    found = call(row, model, x, y, 0.01, **more)
+    assert bool((loss(found, y) > loss(x, y))[(told == y) | (not leaves)].all())
     if row in AIMED:
         near = call(row, model, x, y, 0.01, **more, target=target)
-        assert bool((loss(near, target) < loss(x, target)).all())
+        assert bool((loss(near, target) < loss(x, target))[(told != target) | (not leaves)].all())
 
 
 def test_the_wrapper_keeps_the_contract_for_a_careless_attack():

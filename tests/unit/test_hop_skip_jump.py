@@ -6,6 +6,7 @@ from torch import nn
 
 from advcourse import attacks
 from advcourse.attacks import Oracle, Trace
+from advcourse.attacks.walk import Walk
 from tests.unit.attack_cases import distances, lead, predict, seeded, victim
 
 
@@ -113,7 +114,7 @@ def test_nearer_on_a_network_and_independent_of_who_stays():
 def test_improvements_help():
     model, x, y = victim("digits", 60)
     x, y = x[lead(model, x, y) > 0][:6], y[lead(model, x, y) > 0][:6]
-    plain = {"candidates": 1, "directions": 100, "smooth": False}
+    plain = {"candidates": 1, "directions": 100, "smooth": False, "refined": False}
     near, far = (
         distances(
             attacks.hop_skip_jump(model, x, y, queries=250, generator=seeded(), **more) - x, "l2"
@@ -121,3 +122,40 @@ def test_improvements_help():
         for more in ({}, plain)
     )
     assert near < far
+
+
+def test_a_turn_ends_at_the_nearest_point_of_its_plane():
+    # Everything above height 1 succeeds; the way from x leads up at a slant, the normal is known.
+    rise = torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64)
+    x, y = torch.zeros(1, 3, dtype=torch.float64), torch.zeros(1, dtype=torch.int64)
+    walk = Walk(lambda z: (z @ rise.T > 1).long()[:, 0], x, y, None, "l2", 200, None)
+    rows = torch.tensor([0])
+    at = torch.tensor([[3.0, 0.0, 1.0001]], dtype=torch.float64)
+    first = torch.full((1,), 0.5, dtype=torch.float64)
+    ends, angle = walk.turn(rows, at, rise, first, (-5.0, 5.0))
+    assert 1 < ends.norm() < 1.05 and bool(ends[0, 2] > 1)
+    assert angle.item() == pytest.approx(torch.tensor(3.0).atan().clamp(max=1).item(), rel=0.05)
+    away = torch.tensor([[0.0, 1.0, 0.0]], dtype=torch.float64)  # along the boundary: nothing won
+    ends, _ = walk.turn(rows, at, away, first, (-5.0, 5.0))
+    assert bool((ends - at).abs().amax() < 0.05) and ends.norm() <= at.norm()
+
+
+def test_refinements_help_in_both_norms():
+    model, x, y = victim("digits", 60)
+    x, y = x[lead(model, x, y) > 0][:8], y[lead(model, x, y) > 0][:8]
+    for norm in ("l2", "linf"):
+        options = {"norm": norm, "queries": 500}
+        near, far = (
+            sum(
+                distances(
+                    attacks.hop_skip_jump(
+                        model, x, y, generator=seeded(seed), refined=refined, **options
+                    )
+                    - x,
+                    norm,
+                ).mean()
+                for seed in (0, 1)
+            )
+            for refined in (True, False)
+        )
+        assert near < far, norm

@@ -167,6 +167,26 @@ def test_the_surrogate_reads_like_the_network(digits):
     assert torch.equal(weights, nettack.surrogate(graph))
 
 
+def test_the_surrogate_learns_from_its_own_guesses_and_no_hidden_labels():
+    def path(labels, far):
+        n = 12
+        features = torch.eye(n)
+        features[-1] = far
+        known = torch.arange(n) < 3
+        edges = torch.stack([torch.arange(n - 1), torch.arange(1, n)])
+        return Graph("path", features, edges, labels, known, ~known, ~known, tuple("abc"))
+
+    labels, far = torch.arange(12) % 3, torch.eye(12)[-1]
+    weights = nettack.surrogate(path(labels, far), steps=20, guesses=True)
+    hidden = torch.where(torch.arange(12) < 3, labels, (labels + 1) % 3)
+    assert torch.equal(weights, nettack.surrogate(path(hidden, far), steps=20, guesses=True))
+    # No node with a label hears the last one; its features count all the same.
+    moved = path(labels, far.flip(0))
+    assert not torch.equal(weights, nettack.surrogate(moved, steps=20, guesses=True))
+    labeled_only = nettack.surrogate(moved, steps=20)
+    assert torch.equal(labeled_only, nettack.surrogate(path(labels, far), steps=20))
+
+
 def test_evasion_beats_chance_and_columns_are_prefixes(digits):
     graph, model, nodes, weights = digits
     flips = [nettack.attack(graph, weights, v, 5, label=graph.labels[v]) for v in nodes]

@@ -75,4 +75,5 @@ clean:  ## remove what runs left behind; .venv stays, delete it to install anew
 	-$(PIP) install --no-deps torchattacks==3.5.1
 	-$(PIP) install --no-deps adv-lib==0.2.8
 	-$(PIP) install --no-deps cleverhans==4.0.0
+	-$(PIP) install --no-deps pyautoattack==0.2.0
 	@touch $@

@@ -1,13 +1,14 @@
 """Every defense of the course under three attackers, on every data set at hand, as one table."""
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from advcourse import attacks, data, defended, defenses, metrics, models
+
+from .measure import kept
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / "build" / "bench" / "defenses"
@@ -32,11 +33,13 @@ is). Random defenses are judged by one draw.
 
 def row(name, images, n):
     """Measure one defense; return its cells, or those of an earlier, interrupted run."""
-    device = models.device()
-    kept = CACHE / f"{images.name}-{n}-{name.replace(' ', '_')}.json"
     stamp = [entry["sha256"] for entry in models.manifest().values()]
-    if kept.exists() and (old := json.loads(kept.read_text()))["stamp"] == stamp:
-        return old["row"]
+    return kept(CACHE, f"{images.name}-{n}-{name}", stamp, lambda: measured(name, images, n))
+
+
+def measured(name, images, n):
+    """Measure one defense; return its cells."""
+    device = models.device()
     one = defended.load(name, images, device)
     n = min(n, one.few or n)
     x, y = images.x_test[:n].to(device), images.y_test[:n].to(device)
@@ -50,8 +53,6 @@ def row(name, images, n):
             if bool((proven & ~safe).any()):
                 raise RuntimeError(f"{name}: certified at {eps}, and broken by an attack")
             cells[f"certified {eps}"] = share(proven)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps({"stamp": stamp, "row": cells}))
     return cells
 
 

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import importlib
 import io
-import json
 import time
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +17,8 @@ from advcourse.attacks.inputs import frozen
 from advcourse.data import TITLES
 from advcourse.evaluation.victim import silent
 from advcourse.plots import share
+
+from .measure import kept
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / "build" / "bench" / "evaluation"
@@ -41,17 +42,6 @@ cross-entropy and 100 steps. linf, epsilon in pixel units of [0, 1]. Images: `sa
 same for all in a row; shares with their 95 % intervals. Seconds are CPU seconds of one thread, all
 of a row in one run, on a machine that was busy with other work. PyTorch {torch}.
 """
-
-
-def kept(name, stamp, measure):
-    """Return measure(), or what an earlier, interrupted run wrote under that name and stamp."""
-    path = CACHE / f"{name.replace(' ', '_')}.json"
-    if path.exists() and (old := json.loads(path.read_text()))["stamp"] == stamp:
-        return old["found"]
-    found = measure()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"stamp": stamp, "found": found}))
-    return found
 
 
 def seeded():
@@ -139,7 +129,7 @@ def beside_section(nets, n):
             continue
         name, eps = "-".join(net[:3]), net[3]
         stamp = models.manifest()[name]["sha256"]
-        row = kept(f"{name}-{n}", stamp, lambda net=net: beside(*net, n))
+        row = kept(CACHE, f"{name}-{n}", stamp, lambda net=net: beside(*net, n))
         m, counts, seconds = row["n"], row["left"], row["seconds"]
         cells = " | ".join(share((counts[k], m)) for k in ("ours", "AutoAttack", "torchattacks"))
         times = ", ".join(f"{seconds[k]:.0f}" for k in ("ours", "AutoAttack", "torchattacks"))
@@ -194,7 +184,10 @@ def verdict_section(dataset, eps, n, stamp, only):
     lines += ["|:---|---:|---:|---:|:---|---:|:---|---:|"]
     for name in tqdm(only or defended.CATALOG, desc=dataset):
         row = kept(
-            f"{dataset}-{eps}-{n}-{name}", stamp, lambda name=name: verdicts(name, dataset, eps, n)
+            CACHE,
+            f"{dataset}-{eps}-{n}-{name}",
+            stamp,
+            lambda name=name: verdicts(name, dataset, eps, n),
         )
         m = row["n"]
         cell = lambda key, row=row, m=m: share((row[key]["left"], m)) if key in row else ""  # noqa: E731

@@ -1,5 +1,6 @@
 """How the benchmark of the attacks times, counts and judges: entries in turns, nobody believed."""
 
+import json
 import math
 import statistics
 import time
@@ -19,6 +20,18 @@ FLOOR_BATCHES = (100, 250, 500, 1000)
 FLOOR_PASSES = 40  # where the task does not say how many
 SLOW = 20  # seconds; what takes longer is timed once
 QUIET = {"leave": False, "disable": None}  # no bar within a bar where there is no terminal
+
+
+def kept(folder, name, stamp, measure):
+    """Return measure(), or what an earlier, interrupted run wrote under that name and stamp."""
+    path = folder / f"{name.replace(' ', '_')}.json"
+    old = json.loads(path.read_text()) if path.exists() else {}
+    if old.get("stamp") == stamp and "found" in old:
+        return old["found"]
+    found = measure()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"stamp": stamp, "found": found}))
+    return found
 
 
 @dataclass(frozen=True)

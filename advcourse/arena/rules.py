@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .. import attacks, defended
+from ..attacks.pgd import Ball
 
 # Numbers are settings; "eps" stands for the budget of the game. A row of ATTACKS that is not here
 # gets its eps, if it has one, and its defaults.
@@ -169,4 +170,4 @@ def _knowing():
 
 def pulled(x_adv, x, eps):
     """Return x_adv [N, ...] with every pixel pulled back to within eps of x, and into [0, 1]."""
-    return (x + (x_adv - x).clamp(-eps, eps)).clamp(0, 1)
+    return Ball(x, eps, "linf", (0.0, 1.0)).inside(x_adv)

@@ -64,9 +64,9 @@ def climb(model, ball, y, target, steps, loss_of, generator, on_step, fooled=suc
     fooled: (logits, y, target) -> mask [N], what counts as a success.
     """
     point = ball.random_point(generator)
-    best, top = point.clone(), torch.full((len(point),), -math.inf, dtype=torch.float64)
-    rows, marks, last_mark = torch.arange(len(point)), checkpoints(steps), 0
-    rows, top = rows.to(point.device), top.to(point.device)
+    best, device = point.clone(), point.device
+    top = torch.full((len(point),), -math.inf, dtype=torch.float64, device=device)
+    rows, marks, last_mark = torch.arange(len(point), device=device), checkpoints(steps), 0
     # What is known of each image that is still climbing.
     known = {
         "point": point,
@@ -90,8 +90,8 @@ def climb(model, ball, y, target, steps, loss_of, generator, on_step, fooled=suc
         look(known, goal(z).double(), slope)
         won = fooled(z, y, target)
         known["best"][won], known["top"][won] = known["point"][won], math.inf
-        best[rows], top[rows] = known["best"], known["top"]
-        if bool(won.any()):
+        if step == steps or bool(won.any()):  # who climbs on is copied once, at the end
+            best[rows], top[rows] = known["best"], known["top"]
             stay = ~won
             known = {name: value[stay] for name, value in known.items()}
             rows, y, slope = rows[stay], y[stay], slope[stay]
@@ -105,7 +105,6 @@ def climb(model, ball, y, target, steps, loss_of, generator, on_step, fooled=suc
         move(known, ball, slope, first=step == 0)
         if on_step:
             on_step(step + 1, best.index_copy(0, rows, known["point"]))
-    return best, top
 
 
 def look(known, value, slope):

@@ -3,7 +3,7 @@
 import torch
 
 from .contract import attack, derivative, succeeded
-from .inputs import check_halvings, logits, no_target
+from .inputs import check_count, logits, no_target
 from .nearer import nearer
 from .projection import along, length
 
@@ -38,7 +38,7 @@ def deepfool(
     no_target("deepfool", target)
     if candidates < 2:
         raise ValueError(f"candidates: {candidates} leaves no boundary; pass 2 classes or more")
-    check_halvings(halvings)
+    check_count("halvings", halvings, least=0)
     found, foot, x_adv = x.clone(), x.clone(), x.clone()
     rows = torch.arange(len(x), device=x.device)  # who has not crossed yet
     for step in range(steps + 1):

@@ -62,7 +62,8 @@ def check_pixels(x, bounds=(0.0, 1.0)):
 
 def check_labels(name, labels, x):
     """Raise a ValueError unless `labels` holds one class number per example of x."""
-    if not isinstance(labels, torch.Tensor) or labels.dtype.is_floating_point or is_mask(labels):
+    numbers_in = isinstance(labels, torch.Tensor) and not labels.dtype.is_floating_point
+    if not numbers_in or labels.dtype == torch.bool:
         got = labels.dtype if isinstance(labels, torch.Tensor) else type(labels).__name__
         raise ValueError(f"{name}: got {got}; pass an int64 tensor of class numbers, shape (N,)")
     if labels.shape != x.shape[:1]:
@@ -141,15 +142,10 @@ def check_size(name, value, said="is no size; pass a number >= 0, in pixel units
     check_number(name, value, lambda v: v >= 0, said)
 
 
-def check_count(name, value, said="is no count; pass a whole number >= 1"):
-    """Raise a ValueError unless `value` is a whole number >= 1."""
-    check_number(name, value, lambda v: is_a(numbers.Integral, v) and v >= 1, said)
-
-
-def check_halvings(value):
-    """Raise a ValueError unless `value` is a whole number >= 0."""
-    whole = "is no count; pass a whole number >= 0"
-    check_number("halvings", value, lambda v: is_a(numbers.Integral, v) and v >= 0, whole)
+def check_count(name, value, said=None, least=1):
+    """Raise a ValueError unless `value` is a whole number >= `least`."""
+    said = said or f"is no count; pass a whole number >= {least}"
+    check_number(name, value, lambda v: is_a(numbers.Integral, v) and v >= least, said)
 
 
 def check_share(name, value, said="is no share; pass a number in [0, 1]"):
@@ -172,11 +168,6 @@ def one_of(name, value, allowed):
 def is_a(kind, value):
     """Tell whether `value` is a number of that kind; True and False are none."""
     return isinstance(value, kind) and not isinstance(value, bool)
-
-
-def is_mask(labels):
-    """Tell whether the tensor `labels` holds truths, not numbers."""
-    return labels.dtype == torch.bool
 
 
 def no_target(name, target):

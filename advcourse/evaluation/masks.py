@@ -136,7 +136,7 @@ def rising(name, steps, kinds):
 @torch.no_grad()
 def loss_of(victim, x, y):
     """Return the victim's cross-entropy [N] at x, in double precision, refusals left out."""
-    z = victim._scores(x)[:, : victim.classes].double()
+    z = victim.scores(x)[:, : victim.classes].double()
     return F.cross_entropy(z, y, reduction="none")
 
 

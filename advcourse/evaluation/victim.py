@@ -36,20 +36,21 @@ class Victim:
     def __init__(self, model, x):
         self.model = Guarded(model)
         self.refusing = model if isinstance(model, Refusing) else None
-        first, second = self._scores(x[:100]), self._scores(x[:100])
+        first, second = self.scores(x[:100]), self.scores(x[:100])
         self.classes = first.shape[1] - (self.refusing is not None)
         self.random = not torch.allclose(first, second, rtol=1e-4, atol=1e-6)
         self.draws = DRAWS if self.random else 1
 
     @torch.no_grad()
-    def _scores(self, x):
+    def scores(self, x):
+        """Return one draw of the model's answers, [N, classes], and a refusal's where it has one."""
         with frozen(self.model):
             parts = x.split(chunk_size(self.model.model, x))
             return torch.cat([self.model(part) for part in parts])
 
     def most(self, x, good):
         """Return a mask [N]: `good(answers [N])` for more than half of the draws."""
-        votes = sum(good(self._scores(x).argmax(1)).float() for _ in range(self.draws))
+        votes = sum(good(self.scores(x).argmax(1)).float() for _ in range(self.draws))
         return votes > self.draws / 2
 
     def right(self, x, y):
@@ -62,7 +63,7 @@ class Victim:
 
     def likely(self, x, y):
         """Return the wrong classes [N, classes - 1], the most likely first."""
-        z = self._scores(x)[:, : self.classes]
+        z = self.scores(x)[:, : self.classes]
         ranked = z.scatter(1, y[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
         return ranked[:, : self.classes - 1]
 

@@ -4,10 +4,12 @@ import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from ..models import CHECKPOINTS
+from ..notebooks import write_text
 from .reasons import reason
 from .registry import FIGURES
 
-FOLDER = Path(__file__).resolve().parents[2] / "data" / "literature"
+FOLDER = CHECKPOINTS.parent / "literature"
 MEND = "restore it with `git checkout data/literature`, or delete it and run "
 MEND += "`python -m advcourse train --literature`"
 
@@ -59,15 +61,12 @@ def _sound(key, value):
 def write(kept, dataset, folder=FOLDER):
     """Store the results at once or not at all: an interruption leaves the old file."""
     path = Path(folder) / f"{_name(dataset)}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     order = [f.key for f in FIGURES]
     values = dict(sorted(kept["values"].items(), key=lambda item: order.index(item[0])))
     rows = [f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in values.items()]
     series = [f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(kept["series"].items())]
     text = '{\n "values": {\n' + ",\n".join(rows) + '\n },\n "series": {\n' + ",\n".join(series)
-    part = path.with_suffix(".part")
-    part.write_text(text + "\n }\n}\n", encoding="utf-8")
-    part.replace(path)
+    write_text(path, text + "\n }\n}\n")
 
 
 def measured(dataset, folder=FOLDER):

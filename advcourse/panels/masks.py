@@ -10,6 +10,7 @@ from torch import nn
 from .. import plots
 from ..attacks.contract import goal_loss, input_gradient
 from .panel import Panel
+from .plane import ground
 
 SATURATED, SHATTERED, STAIRS = MASKS = ("saturated", "shattered", "stairs")
 
@@ -52,10 +53,8 @@ def mask_panel(model, x, y, shown, attack, eps, size=150):
     """
     made = plots.figure(9.4, 4.2)
     ax = made.subplots()
-    axis = torch.linspace(0, 1, size)
-    plane = torch.cartesian_prod(axis, axis)
-    look = {"cmap": "gray_r", "vmin": -0.4, "vmax": 2, "origin": "lower", "extent": (0, 1, 0, 1)}
-    region = ax.imshow(torch.zeros(size, size), interpolation="nearest", **look)
+    ax.set_ylabel("feature 2")
+    plane, region = ground(ax, size, -0.4, 2, "nearest")
     plots.points(ax, x, y)
     dots = list(ax.collections)
     arrows = PolyCollection([], facecolor=plots.INK, edgecolor="white", linewidth=0.5)
@@ -65,7 +64,6 @@ def mask_panel(model, x, y, shown, attack, eps, size=150):
     cross = {"color": "#cc79a7", "markersize": 9, "markeredgewidth": 2.5}
     (found,) = ax.plot([], [], "x", label="the attack gets through", **cross)
     ax.plot([], [], marker=r"$\rightarrow$", ls="", color=plots.INK, ms=14, label="gradient's way")
-    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="feature 1", ylabel="feature 2")
     ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
 
     @functools.cache

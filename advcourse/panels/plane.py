@@ -40,6 +40,18 @@ def step_panel(model, x, y, gradient, loss, scale):
     return Panel(made, [box, corner, plain, start], update)
 
 
+def ground(ax, size, vmin=0, vmax=3, interpolation=None):
+    """Set ax to the unit square; return its grid's points [size * size, 2], and the gray image.
+
+    The image is empty: what a classifier says there, [size, size] with y first, is its data.
+    """
+    axis = torch.linspace(0, 1, size)
+    shade = {"cmap": "gray_r", "vmin": vmin, "vmax": vmax, "interpolation": interpolation}
+    region = ax.imshow(torch.zeros(size, size), origin="lower", extent=(0, 1, 0, 1), **shade)
+    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="feature 1")
+    return torch.cartesian_prod(axis, axis), region
+
+
 @plots.styled
 def poison_panel(fit, x, y, poison, victim, y_victim, size=90):
     """Build: a toy classifier's regions as the first k of the `poison` points join its training set.
@@ -49,16 +61,14 @@ def poison_panel(fit, x, y, poison, victim, y_victim, size=90):
     """
     made = plots.figure(9.4, 4.2)
     ax = made.subplots()
+    ax.set_ylabel("feature 2")
+    plane, region = ground(ax, size)
     axis = torch.linspace(0, 1, size)
-    plane = torch.cartesian_prod(axis, axis)
-    shade = {"cmap": "gray_r", "vmin": 0, "vmax": 3, "origin": "lower", "extent": (0, 1, 0, 1)}
-    region = ax.imshow(torch.zeros(size, size), **shade)
     before = fit(x, y)(plane).float().view(size, size).T
     ax.contour(axis, axis, before, [0.5], colors=plots.INK, linestyles="--", linewidths=1)
     plots.points(ax, x, y)
     (added,) = ax.plot([], [], "P", color=plots.THIRD, markersize=8, label="poison")
     (star,) = ax.plot(*victim.tolist(), "*", color=plots.INK, markersize=15, label="test point")
-    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="feature 1", ylabel="feature 2")
     ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
 
     def update(points):

@@ -5,6 +5,7 @@ from matplotlib.ticker import PercentFormatter
 
 from .. import plots
 from .panel import Panel
+from .plane import ground
 
 
 @plots.styled
@@ -17,17 +18,15 @@ def moments_panel(fit, x, y, x_test, y_test, poisons, star, y_star, size=90):
     """
     made = plots.figure(9.4, 4.3)
     axis = torch.linspace(0, 1, size)
-    plane = torch.cartesian_prod(axis, axis)
-    shade = {"cmap": "gray_r", "vmin": 0, "vmax": 3, "origin": "lower", "extent": (0, 1, 0, 1)}
     changing, parts = [], []
     for ax, (title, poison) in zip(made.subplots(1, len(poisons)), poisons.items(), strict=True):
-        region = ax.imshow(torch.zeros(size, size), **shade)
+        plane, region = ground(ax, size)
         before = fit(x, y)(plane).float().view(size, size).T
         ax.contour(axis, axis, before, [0.5], colors=plots.INK, linestyles="--", linewidths=1)
         plots.points(ax, x, y)
         (added,) = ax.plot([], [], "P", color=plots.THIRD, markersize=8, label="poison")
         (mark,) = ax.plot(*star.tolist(), "*", color=plots.INK, markersize=15, label="the star")
-        ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=title, xlabel="feature 1")
+        ax.set_title(title)
         changing += [region, *ax.collections, added, mark]
         parts.append((title, poison, region, added))
     made.axes[0].set_ylabel("feature 2")

@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from .. import plots
 from .panel import Panel
+from .plane import ground
 
 # Of the four accuracies: what the line looks like without its color.
 LOOKS = {
@@ -26,16 +27,13 @@ def boundary_panel(nets, x, y, attack, size=110):
     """
     made = plots.figure(9.4, 4.2)
     ax = made.subplots()
-    axis = torch.linspace(0, 1, size)
-    plane = torch.cartesian_prod(axis, axis)
-    shade = {"cmap": "gray_r", "vmin": -0.4, "vmax": 3, "origin": "lower", "extent": (0, 1, 0, 1)}
-    region = ax.imshow(torch.zeros(size, size), interpolation="bilinear", **shade)
+    ax.set_ylabel("feature 2")
+    plane, region = ground(ax, size, -0.4, 3, "bilinear")
     plots.points(ax, x, y)
     dots = list(ax.collections)
     cross = {"color": plots.INK, "markersize": 9, "markeredgewidth": 2}
     (broken,) = ax.plot([], [], "x", label="wrong under attack", **cross)
     (moved,) = ax.plot([], [], "-", color=plots.INK, linewidth=0.8, label="how it was moved")
-    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="feature 1", ylabel="feature 2")
     ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
 
     @functools.lru_cache(maxsize=500)
